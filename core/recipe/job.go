@@ -1,0 +1,165 @@
+package recipe
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"github.com/islm-dev/islm/sdk"
+)
+
+// Job is all that an Engine needs to train: nothing in it is decided later,
+// save what the plan leaves to the engine (`auto`).
+type Job struct {
+	Dir       string // run folder; checkpoints and state go below it
+	Plan      *Plan
+	Base      string // Hugging Face folder of the base model
+	Heads     []sdk.HeadSpec
+	Train     Loader
+	Valid     Source // nil when there is none
+	Test      Source // nil when there is none
+	Resume    bool
+	Threads   int    // 0 = all cores
+	ExportDir string // the engine writes config.json, model.safetensors and islm/heads.safetensors here
+	// Score rates predictions on Valid: larger is better. It chooses the best
+	// checkpoint and stops early. Nil: the last state is the best.
+	Score func(valid []Prediction) float64
+	// Observe hears everything that happens, in order, on one goroutine. Nil
+	// is allowed.
+	Observe func(Event)
+}
+
+// PredictJob is all that an Engine needs to predict with a finished model.
+type PredictJob struct {
+	Model     string // folder that Train exported
+	Heads     []sdk.HeadSpec
+	Rows      Source
+	Plan      *Plan  // plan.yaml of the model; nil = defaults
+	Precision string // fp32 | bf16 | auto
+	Device    string // auto | cpu | cuda | cuda:N
+	Threads   int
+	BatchSize int // 0 = the plan's
+	Observe   func(Event)
+}
+
+// Engine trains and predicts. core/train is one.
+type Engine interface {
+	Train(ctx context.Context, job *Job) (*Outcome, error)
+	// Predict returns one prediction for each row, in the order of the source.
+	Predict(ctx context.Context, job *PredictJob) ([]Prediction, error)
+}
+
+// Embedder turns texts into vectors of equal length.
+type Embedder interface {
+	Embed(ctx context.Context, texts []string) ([][]float32, error)
+}
+
+// Encoded is one example as the model sees it.
+type Encoded struct {
+	ID      string
+	Key     uint64   // hash of ID: keys all randomness of the row
+	IDs     []int32  // special tokens included, at most the plan's max length
+	Types   []int32  // token type ids; nil = zeros
+	Starts  []int32  // per token of the example: index in IDs of its first piece, -1 when cut
+	Words   int      // tokens of the example = len(Starts)
+	Targets []Target // one per head of the job, in the same order
+}
+
+// Target is what one head shall say about one example.
+type Target struct {
+	Has     bool    // false: this example has no label for the head
+	Class   int32   // classify, pair
+	Classes []bool  // multilabel: one per label
+	Tags    []int32 // tag: one per token, also those that were cut; -1 = no label
+	Value   float32 // regression
+}
+
+// Batch is some rows to be padded to one width.
+type Batch struct {
+	Rows   []*Encoded
+	Index  []int // row numbers in the loader's or source's data
+	Width  int   // padded width, ids
+	Tokens int   // ids that are not padding, special tokens included
+}
+
+// Loader gives the training batches. It is a pure function of the plan's seed
+// and the epoch: neither workers nor a resume change what comes.
+type Loader interface {
+	Len() int            // examples
+	Steps(epoch int) int // batches of batch_size rows in the epoch
+	// Epoch yields the batches of an epoch (from 0), beginning with batch `from`.
+	Epoch(ctx context.Context, epoch, from int) iter.Seq2[*Batch, error]
+}
+
+// Source gives rows for validation, test and prediction: each row once, sorted
+// by length, in batches of at most size rows.
+type Source interface {
+	Len() int
+	At(i int) *Encoded
+	Batches(ctx context.Context, size int) iter.Seq2[*Batch, error]
+}
+
+// Output is what one head said about one example.
+type Output struct {
+	Scores    []float32 // classify, multilabel: probability per label
+	Class     int32     // classify, pair: most probable label
+	Tags      []int32   // tag: per token of the example, -1 = cut by the length limit
+	TagScores []float32 // tag: probability of the tag given, 0 where cut
+	Value     float32   // regression
+}
+
+// Prediction is what all heads of a job said about one example, in the order
+// of the job's heads.
+type Prediction struct {
+	Heads []Output
+}
+
+// Kinds of Event.
+const (
+	EventStep       = "step"       // an optimizer step is done
+	EventEpoch      = "epoch"      // an epoch is done; Loss is its mean
+	EventValid      = "valid"      // Predictions on Valid, Score and Best are set
+	EventCheckpoint = "checkpoint" // a checkpoint is complete; Text is its folder
+	EventResume     = "resume"     // training goes on from Step
+	EventPredict    = "predict"    // Step of Steps rows are predicted
+	EventNotice     = "notice"     // Text is for people
+)
+
+// Event is one thing that happened in an engine.
+type Event struct {
+	Kind        string
+	Step, Steps int // optimizer steps done and to do
+	Epoch       int // from 1
+	Epochs      int
+	Loss        float64 // mean over the labels of the step or epoch
+	LR          float64
+	GradNorm    float64 // before clipping
+	Score       float64
+	Best        bool
+	Tokens      int64         // non-padding ids of this step
+	Elapsed     time.Duration // since the first step of this process
+	Predictions []Prediction
+	Text        string
+}
+
+// Outcome is what a finished training says about itself.
+type Outcome struct {
+	Before       []Prediction // on Test, else Valid, by the untrained heads
+	After        []Prediction // the same rows by the best state
+	Split        string       // "test" or "valid": the rows of Before and After
+	Steps        int
+	Epochs       int
+	Seconds      float64 // step loop without validation, checkpoints and loading
+	Tokens       int64   // non-padding ids, special tokens included
+	PeakRSS      int64   // bytes
+	PaddingShare float64 // padding among all ids that were computed, 0..1
+	ResumedFrom  *int    // step, nil when not resumed
+	BestStep     int
+	BestScore    float64
+	StoppedEarly bool
+	Trainable    int64 // parameters
+	Parameters   int64
+	Device       string    // resolved
+	Precision    string    // resolved: fp32 | bf16
+	Losses       []float64 // mean loss of each epoch
+}

@@ -1,0 +1,126 @@
+package recipe
+
+// Schema is the version of the plan's keys, written at the head of plan.yaml.
+const Schema = "islm/plan.v0"
+
+// Plan is the complete configuration of a run. The yaml tags are the keys of
+// `--set` and of recipe files; Keys describes each of them.
+type Plan struct {
+	Schema    string              `yaml:"schema"`
+	Preset    string              `yaml:"preset"`
+	Objective string              `yaml:"objective"` // finetune, later pretrain, fewshot, distill
+	Seed      uint64              `yaml:"seed"`
+	Base      string              `yaml:"base"`
+	Domain    DomainPlan          `yaml:"domain"`
+	Data      DataPlan            `yaml:"data"`
+	Heads     map[string]HeadPlan `yaml:"heads"`
+	Train     TrainPlan           `yaml:"train"`
+	Augment   AugmentPlan         `yaml:"augment"`
+	Knowledge KnowledgePlan       `yaml:"knowledge"`
+	Vocab     VocabPlan           `yaml:"vocab"`
+	Eval      EvalPlan            `yaml:"eval"`
+	Export    ExportPlan          `yaml:"export"`
+}
+
+// DomainPlan names the plugins of a run. In a recipe file `domain` may also be
+// a name or a list of names.
+type DomainPlan struct {
+	Names   []string          `yaml:"name"`
+	Advice  bool              `yaml:"advice"`
+	Options map[string]string `yaml:"options"` // OPTION or PLUGIN.OPTION -> value
+}
+
+// DataPlan says where the examples are and how they are read.
+type DataPlan struct {
+	Path      string            `yaml:"path"` // folder, file or name of a domain's dataset
+	Train     string            `yaml:"train"`
+	Valid     string            `yaml:"valid"`
+	Test      string            `yaml:"test"`
+	Format    string            `yaml:"format"`   // auto | conll | jsonl | csv | tsv | parquet
+	Encoding  string            `yaml:"encoding"` // auto | utf-8 | gb18030 | utf-16 | latin-1
+	Text      string            `yaml:"text"`     // name of the column or field; "" = guessed
+	TextB     string            `yaml:"text_b"`
+	Label     string            `yaml:"label"`
+	Fields    map[string]string `yaml:"fields"` // our field -> the file's name
+	Head      string            `yaml:"head"`   // head that a bare label belongs to
+	Labels    []string          `yaml:"labels"` // label order of a head that nobody declares
+	Scheme    string            `yaml:"scheme"` // bio | none
+	Offsets   string            `yaml:"offsets"`
+	Split     []float64         `yaml:"split"` // shares of train, valid, test
+	MaxLength int               `yaml:"max_length"`
+	Padding   string            `yaml:"padding"` // longest | max
+}
+
+// HeadPlan changes a head that a plugin declares, or declares one. Empty
+// fields leave what the plugin or the data say.
+type HeadPlan struct {
+	Kind         string    `yaml:"kind"`
+	Labels       []string  `yaml:"labels"`
+	Loss         string    `yaml:"loss"`
+	ClassWeights []float64 `yaml:"class_weights"`
+	Pooling      string    `yaml:"pooling"`
+	Dropout      *float64  `yaml:"dropout"`
+	Weight       float64   `yaml:"weight"` // 0 = as declared, else 1
+	Scheme       string    `yaml:"scheme"`
+	CRF          bool      `yaml:"crf"`
+	Metrics      []string  `yaml:"metrics"`
+}
+
+// TrainPlan is the training loop.
+type TrainPlan struct {
+	Epochs          int      `yaml:"epochs"`
+	Steps           int      `yaml:"steps"` // optimizer steps; 0 = by epochs
+	BatchSize       int      `yaml:"batch_size"`
+	Accumulate      int      `yaml:"accumulate"` // batches per optimizer step
+	LR              float64  `yaml:"lr"`
+	HeadLR          float64  `yaml:"head_lr"`  // 0 = lr
+	Schedule        string   `yaml:"schedule"` // linear | cosine | constant
+	Warmup          float64  `yaml:"warmup"`   // share of the steps when < 1, else steps
+	WeightDecay     float64  `yaml:"weight_decay"`
+	Dropout         *float64 `yaml:"dropout"` // nil = the model's
+	Clip            float64  `yaml:"clip"`    // 0 = off
+	Optimizer       string   `yaml:"optimizer"`
+	Beta1           float64  `yaml:"beta1"`
+	Beta2           float64  `yaml:"beta2"`
+	Eps             float64  `yaml:"eps"`
+	Momentum        float64  `yaml:"momentum"`
+	Nesterov        bool     `yaml:"nesterov"`
+	Precision       string   `yaml:"precision"`        // auto | fp32 | bf16; the engine resolves auto
+	Device          string   `yaml:"device"`           // auto | cpu | cuda | cuda:N
+	Threads         int      `yaml:"threads"`          // 0 = all cores
+	Shuffle         bool     `yaml:"shuffle"`          // a new order each epoch
+	EvalEvery       int      `yaml:"eval_every"`       // steps; 0 = each epoch, -1 = only at the end
+	Patience        int      `yaml:"patience"`         // evaluations without gain; 0 = off
+	Metric          string   `yaml:"metric"`           // auto | loss | METRIC | HEAD.METRIC
+	CheckpointEvery int      `yaml:"checkpoint_every"` // steps; 0 = each epoch, -1 = never
+	LogEvery        int      `yaml:"log_every"`
+	Freeze          []string `yaml:"freeze"`
+	Peft            string   `yaml:"peft"`
+}
+
+// AugmentPlan names the rule packs of a run.
+type AugmentPlan struct {
+	Packs []string `yaml:"packs"`
+	Mode  string   `yaml:"mode"` // replace | add: K
+}
+
+// KnowledgePlan says how facts enter the model.
+type KnowledgePlan struct {
+	Inject string `yaml:"inject"` // off or the name of a way
+}
+
+// VocabPlan says how the domain's terms enter the tokenizer.
+type VocabPlan struct {
+	Extend int `yaml:"extend"` // most terms to add; 0 = off
+}
+
+// EvalPlan is prediction and evaluation.
+type EvalPlan struct {
+	BatchSize int    `yaml:"batch_size"`
+	By        string `yaml:"by"` // field whose groups are compared
+}
+
+// ExportPlan shapes the model folder.
+type ExportPlan struct {
+	Head string `yaml:"head"` // head in config.json; "" = the first trained
+}
