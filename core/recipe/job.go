@@ -61,7 +61,6 @@ type Encoded struct {
 	IDs     []int32  // special tokens included, at most the plan's max length
 	Types   []int32  // token type ids; nil = zeros
 	Starts  []int32  // per token of the example: index in IDs of its first piece, -1 when cut
-	Words   int      // tokens of the example = len(Starts)
 	Targets []Target // one per head of the job, in the same order
 }
 

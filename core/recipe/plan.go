@@ -20,6 +20,11 @@ type Plan struct {
 	Vocab     VocabPlan           `yaml:"vocab"`
 	Eval      EvalPlan            `yaml:"eval"`
 	Export    ExportPlan          `yaml:"export"`
+
+	// Origin says where each key got its value: "preset NAME", "advice of
+	// PLUGIN", "FILE:LINE:COLUMN" or "--set". Keys that nobody set are absent:
+	// they have their default. It is no part of the plan.
+	Origin map[string]string `yaml:"-"`
 }
 
 // DomainPlan names the plugins of a run. In a recipe file `domain` may also be
@@ -60,9 +65,9 @@ type HeadPlan struct {
 	ClassWeights []float64 `yaml:"class_weights"`
 	Pooling      string    `yaml:"pooling"`
 	Dropout      *float64  `yaml:"dropout"`
-	Weight       float64   `yaml:"weight"` // 0 = as declared, else 1
+	Weight       *float64  `yaml:"weight"`
 	Scheme       string    `yaml:"scheme"`
-	CRF          bool      `yaml:"crf"`
+	CRF          *bool     `yaml:"crf"`
 	Metrics      []string  `yaml:"metrics"`
 }
 
