@@ -1,0 +1,46 @@
+package sdk
+
+import "slices"
+
+// HeadSpec describes a task head. The core builds the module from it; a plugin
+// never sees a tensor.
+type HeadSpec struct {
+	Name string `yaml:"name" json:"name" required:"true"`
+	// Kind is one of HeadKinds: classify.v0, multilabel.v0, pair.v0, tag.v0,
+	// span.v0, regress.v0, rank.v0, mlm.v0.
+	Kind string `yaml:"kind" json:"kind" required:"true"`
+	// Labels in the order of the model's outputs. For tag.v0 either entity types
+	// (scheme bio or bilou) or, with scheme none, the tags themselves.
+	Labels       []string  `yaml:"labels" json:"labels,omitempty"`
+	Loss         string    `yaml:"loss" json:"loss,omitempty"`                   // "" (the kind's own), ce or bce
+	ClassWeights []float64 `yaml:"class_weights" json:"class_weights,omitempty"` // one per label, or none
+	Pooling      string    `yaml:"pooling" json:"pooling,omitempty"`             // "" (cls with the pooler, as Hugging Face), cls, mean or max
+	Dropout      *float64  `yaml:"dropout" json:"dropout,omitempty"`             // nil: the model's own
+	Weight       float64   `yaml:"weight" json:"weight,omitempty"`               // share in the joint loss; 0 means 1
+	Metrics      []string  `yaml:"metrics" json:"metrics,omitempty"`
+	Dataset      string    `yaml:"dataset" json:"dataset,omitempty"` // the dataset that trains it
+	Scheme       string    `yaml:"scheme" json:"scheme,omitempty"`   // tag.v0: "" (bio), none or bilou
+	CRF          bool      `yaml:"crf" json:"crf,omitempty"`         // tag.v0: conditional random field on top
+	// Descriptions explain labels in words: label -> language -> text.
+	Descriptions map[string]map[string]string `yaml:"descriptions" json:"descriptions,omitempty"`
+	Options      map[string]string            `yaml:"options" json:"options,omitempty"`
+}
+
+// Head kinds known to this version.
+const (
+	KindClassify   = "classify.v0"
+	KindMultilabel = "multilabel.v0"
+	KindPair       = "pair.v0"
+	KindTag        = "tag.v0"
+	KindSpan       = "span.v0"
+	KindRegress    = "regress.v0"
+	KindRank       = "rank.v0"
+	KindMLM        = "mlm.v0"
+)
+
+// HeadKinds lists the head kinds that this version knows, sorted.
+func HeadKinds() []string {
+	kinds := []string{KindClassify, KindMultilabel, KindPair, KindTag, KindSpan, KindRegress, KindRank, KindMLM}
+	slices.Sort(kinds)
+	return kinds
+}
