@@ -19,8 +19,9 @@ if [ ! -f "$_compat" ]; then
   cp "$_scripts/compat.h" "$_compat.$$.tmp" && mv "$_compat.$$.tmp" "$_compat"
 fi
 # gotch names CUDA's libraries on its link line; empty archives satisfy the
-# linker on machines without them. libtorch_cuda is opened at run time.
-for _l in cuda cudart cublas cudnn caffe2_nvrtc nvrtc-builtins nvrtc nvToolsExt c10_cuda torch_cuda; do
+# linker on machines without them; so does libtorch, an empty library that only
+# pulls in libtorch_cuda, which is opened at run time instead.
+for _l in torch cuda cudart cublas cudnn caffe2_nvrtc nvrtc-builtins nvrtc nvToolsExt c10_cuda torch_cuda; do
   if [ ! -f "$_stubs/lib$_l.a" ]; then
     mkdir -p "$_stubs"; printf '!<arch>\n' > "$_stubs/lib$_l.a.$$.tmp" && mv "$_stubs/lib$_l.a.$$.tmp" "$_stubs/lib$_l.a"
   fi
