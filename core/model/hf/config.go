@@ -1,0 +1,351 @@
+package hf
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/islm-dev/islm/sdk"
+)
+
+// ConfigFile and WeightsFile are the names that transformers looks for.
+const (
+	ConfigFile  = "config.json"
+	WeightsFile = "model.safetensors"
+	IndexFile   = "model.safetensors.index.json"
+	PickleFile  = "pytorch_model.bin"
+)
+
+// Config is a model's config.json: the fields that islm computes with, and
+// every other field as it was, so that a saved folder keeps them.
+type Config struct {
+	Architecture string // first of `architectures`; "" when the list is empty
+	ModelType    string // "bert"
+
+	VocabSize    int
+	HiddenSize   int
+	Layers       int
+	Heads        int
+	Intermediate int
+	MaxPositions int
+	TypeVocab    int
+	Act          string // gelu | gelu_new | relu | tanh | silu
+
+	HiddenDropout     float64
+	AttentionDropout  float64
+	ClassifierDropout *float64 // nil = HiddenDropout
+	InitRange         float64
+	LayerNormEps      float64
+	PadTokenID        int
+
+	Labels      []string // id2label in order of the ids; nil when absent
+	ProblemType string   // "" | single_label_classification | multi_label_classification | regression
+	Requires    []string // islm.requires: what transformers would compute without
+
+	rest map[string]json.RawMessage
+}
+
+// Supported lists the model types that core/model can build.
+func Supported() []string { return []string{"bert"} }
+
+// HeadDropout is the dropout before a classifier: classifier_dropout, else
+// hidden_dropout_prob, as in transformers.
+func (c *Config) HeadDropout() float64 {
+	if c.ClassifierDropout != nil {
+		return *c.ClassifierDropout
+	}
+	return c.HiddenDropout
+}
+
+// Clone returns a deep copy.
+func (c *Config) Clone() *Config {
+	d := *c
+	d.Labels, d.Requires = slices.Clone(c.Labels), slices.Clone(c.Requires)
+	d.rest = maps.Clone(c.rest)
+	if c.ClassifierDropout != nil {
+		v := *c.ClassifierDropout
+		d.ClassifierDropout = &v
+	}
+	return &d
+}
+
+// ReadConfig reads and checks dir/config.json. The config is nil when there
+// are errors among the diagnostics.
+func ReadConfig(dir string) (*Config, sdk.Diagnostics) {
+	path := filepath.Join(dir, ConfigFile)
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, sdk.Diagnostics{{
+			Severity: sdk.Error, Code: "model.config", File: path, Summary: "the model folder has no config.json",
+			Remedy: "give a Hugging Face model folder (config.json, model.safetensors, tokenizer.json)",
+		}}
+	}
+	if err != nil {
+		return nil, sdk.Diagnostics{{Severity: sdk.Error, Code: "model.config", File: path, Summary: err.Error()}}
+	}
+	return ParseConfig(path, data)
+}
+
+// ParseConfig checks the text of a config.json; name stands in diagnostics.
+func ParseConfig(name string, data []byte) (*Config, sdk.Diagnostics) {
+	p := parser{file: name}
+	if err := json.Unmarshal(data, &p.raw); err != nil {
+		line, col := place(data, err)
+		return nil, sdk.Diagnostics{{
+			Severity: sdk.Error, Code: "model.config", File: name, Line: line, Column: col,
+			Summary: "config.json is not a JSON object: " + err.Error(),
+		}}
+	}
+	if p.raw == nil {
+		p.raw = map[string]json.RawMessage{}
+	}
+	c := &Config{rest: p.raw}
+	var archs []string
+	p.get("architectures", &archs)
+	if len(archs) > 0 {
+		c.Architecture = archs[0]
+	}
+	p.get("model_type", &c.ModelType)
+	if c.ModelType == "" && strings.HasPrefix(c.Architecture, "Bert") {
+		c.ModelType = "bert"
+	}
+	if !slices.Contains(Supported(), c.ModelType) {
+		what := c.ModelType
+		if what == "" {
+			what = "(none)"
+		}
+		p.fail("model.architecture", "model_type", fmt.Sprintf("unknown architecture: model_type %s, architectures %v", what, archs),
+			"supported model types: "+strings.Join(Supported(), ", "))
+		return nil, p.diags
+	}
+
+	p.size("vocab_size", &c.VocabSize, 0)
+	p.size("hidden_size", &c.HiddenSize, 0)
+	p.size("num_hidden_layers", &c.Layers, 0)
+	p.size("num_attention_heads", &c.Heads, 0)
+	p.size("intermediate_size", &c.Intermediate, 0)
+	p.size("max_position_embeddings", &c.MaxPositions, 512)
+	p.size("type_vocab_size", &c.TypeVocab, 2)
+	if c.HiddenSize > 0 && c.Heads > 0 && c.HiddenSize%c.Heads != 0 {
+		p.fail("model.config", "num_attention_heads", fmt.Sprintf("hidden_size %d is not a multiple of num_attention_heads %d", c.HiddenSize, c.Heads), "")
+	}
+	c.Act = "gelu"
+	p.get("hidden_act", &c.Act)
+	if !slices.Contains([]string{"gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "tanh", "silu", "swish"}, c.Act) {
+		p.fail("model.config", "hidden_act", "unknown activation "+strconv.Quote(c.Act), "known: gelu, gelu_new, gelu_pytorch_tanh, relu, tanh, silu")
+	}
+	position := "absolute"
+	p.get("position_embedding_type", &position)
+	if position != "absolute" {
+		p.fail("model.config", "position_embedding_type", "position embeddings of type "+strconv.Quote(position)+" are not supported", "use a model with absolute position embeddings")
+	}
+	decoder := false
+	p.get("is_decoder", &decoder)
+	if decoder {
+		p.fail("model.config", "is_decoder", "a BERT used as a decoder is not supported", "")
+	}
+	c.HiddenDropout, c.AttentionDropout, c.InitRange, c.LayerNormEps = 0.1, 0.1, 0.02, 1e-12
+	p.share("hidden_dropout_prob", &c.HiddenDropout)
+	p.share("attention_probs_dropout_prob", &c.AttentionDropout)
+	if p.has("classifier_dropout") {
+		v := 0.0
+		p.share("classifier_dropout", &v)
+		c.ClassifierDropout = &v
+	}
+	p.positive("initializer_range", &c.InitRange)
+	p.positive("layer_norm_eps", &c.LayerNormEps)
+	p.get("pad_token_id", &c.PadTokenID)
+	p.get("problem_type", &c.ProblemType)
+	c.Labels = p.labels()
+	var own struct {
+		Requires []string `json:"requires"`
+	}
+	p.get("islm", &own)
+	c.Requires = own.Requires
+	if len(p.diags) > 0 {
+		return nil, p.diags
+	}
+	return c, nil
+}
+
+// Encode renders config.json: sorted keys, two spaces, a final newline. Fields
+// that islm does not know are kept.
+func (c *Config) Encode() ([]byte, error) {
+	out := make(map[string]any, len(c.rest)+16)
+	for k, v := range c.rest {
+		out[k] = v
+	}
+	delete(out, "_name_or_path")
+	delete(out, "id2label")
+	delete(out, "label2id")
+	delete(out, "problem_type")
+	delete(out, "islm")
+	delete(out, "num_labels")
+	out["architectures"] = []string{c.Architecture}
+	out["model_type"] = c.ModelType
+	out["vocab_size"] = c.VocabSize
+	out["hidden_size"] = c.HiddenSize
+	out["num_hidden_layers"] = c.Layers
+	out["num_attention_heads"] = c.Heads
+	out["intermediate_size"] = c.Intermediate
+	out["max_position_embeddings"] = c.MaxPositions
+	out["type_vocab_size"] = c.TypeVocab
+	out["hidden_act"] = c.Act
+	out["hidden_dropout_prob"] = c.HiddenDropout
+	out["attention_probs_dropout_prob"] = c.AttentionDropout
+	out["classifier_dropout"] = c.ClassifierDropout
+	out["initializer_range"] = c.InitRange
+	out["layer_norm_eps"] = c.LayerNormEps
+	out["pad_token_id"] = c.PadTokenID
+	if c.Labels != nil {
+		id2label, label2id := make(map[string]string, len(c.Labels)), make(map[string]int, len(c.Labels))
+		for i, l := range c.Labels {
+			id2label[strconv.Itoa(i)] = l
+			label2id[l] = i
+		}
+		out["id2label"] = ordered(c.Labels)
+		out["label2id"] = label2id
+	}
+	if c.ProblemType != "" {
+		out["problem_type"] = c.ProblemType
+	}
+	if len(c.Requires) > 0 {
+		out["islm"] = map[string]any{"requires": c.Requires}
+	}
+	delete(out, "torch_dtype") // the weights are written in fp32
+	out["dtype"] = "float32"
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(out); err != nil {
+		return nil, fmt.Errorf("encode config.json: %w", err)
+	}
+	return buf.Bytes(), nil
+}
+
+// ordered keeps id2label in the order of its numbers ("10" after "9").
+type ordered []string
+
+// MarshalJSON writes {"0": first, "1": second, …}.
+func (o ordered) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	buf.WriteByte('{')
+	for i, l := range o {
+		if i > 0 {
+			buf.WriteByte(',')
+		}
+		fmt.Fprintf(&buf, "%q:", strconv.Itoa(i))
+		if err := enc.Encode(l); err != nil {
+			return nil, err
+		}
+	}
+	buf.WriteByte('}')
+	return buf.Bytes(), nil
+}
+
+// parser collects what is wrong with one config.json.
+type parser struct {
+	file  string
+	raw   map[string]json.RawMessage
+	diags sdk.Diagnostics
+}
+
+func (p *parser) fail(code, key, summary, remedy string) {
+	p.diags = append(p.diags, sdk.Diagnostic{Severity: sdk.Error, Code: code, File: p.file, Path: key, Summary: summary, Remedy: remedy})
+}
+
+func (p *parser) has(key string) bool {
+	v, ok := p.raw[key]
+	return ok && string(bytes.TrimSpace(v)) != "null"
+}
+
+func (p *parser) get(key string, into any) {
+	if !p.has(key) {
+		return
+	}
+	if err := json.Unmarshal(p.raw[key], into); err != nil {
+		p.fail("model.config", key, key+" has the wrong type: "+string(p.raw[key]), "")
+	}
+}
+
+// size reads a positive whole number; def 0 makes the key mandatory.
+func (p *parser) size(key string, into *int, def int) {
+	*into = def
+	if !p.has(key) {
+		if def == 0 {
+			p.fail("model.config", key, key+" is missing", "")
+		}
+		return
+	}
+	before := len(p.diags)
+	p.get(key, into)
+	if len(p.diags) == before && (*into <= 0 || *into > 1<<30) {
+		p.fail("model.config", key, fmt.Sprintf("%s is %d, not a size", key, *into), "")
+	}
+}
+
+func (p *parser) share(key string, into *float64) {
+	p.get(key, into)
+	if *into < 0 || *into >= 1 {
+		p.fail("model.config", key, fmt.Sprintf("%s is %g, not in [0, 1)", key, *into), "")
+	}
+}
+
+func (p *parser) positive(key string, into *float64) {
+	p.get(key, into)
+	if *into <= 0 || *into > 10 {
+		p.fail("model.config", key, fmt.Sprintf("%s is %g, not a small positive number", key, *into), "")
+	}
+}
+
+func (p *parser) labels() []string {
+	if !p.has("id2label") {
+		return nil
+	}
+	var m map[string]string
+	before := len(p.diags)
+	p.get("id2label", &m)
+	if len(p.diags) > before {
+		return nil
+	}
+	out := make([]string, len(m))
+	for k, v := range m {
+		i, err := strconv.Atoi(k)
+		if err != nil || i < 0 || i >= len(m) {
+			p.fail("model.config", "id2label", fmt.Sprintf("id2label has the id %q, but %d labels are numbered from 0", k, len(m)), "")
+			return nil
+		}
+		out[i] = v
+	}
+	return out
+}
+
+// place turns the offset of a JSON error into a line and a column, from 1.
+func place(data []byte, err error) (line, col int) {
+	var syn *json.SyntaxError
+	var typ *json.UnmarshalTypeError
+	var at int64
+	switch {
+	case errors.As(err, &syn):
+		at = syn.Offset
+	case errors.As(err, &typ):
+		at = typ.Offset
+	default:
+		return 0, 0
+	}
+	at = min(max(at-1, 0), int64(len(data)))
+	line = 1 + bytes.Count(data[:at], []byte{'\n'})
+	col = int(at) - bytes.LastIndexByte(data[:at], '\n')
+	return line, col
+}
