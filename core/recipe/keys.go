@@ -1,0 +1,200 @@
+package recipe
+
+import (
+	"math"
+	"regexp"
+	"strings"
+
+	"github.com/islm-dev/islm/sdk"
+)
+
+// Key documents one key of a recipe. The table of keys is the single source of
+// the help texts, the completion, the reference documentation, the defaults and
+// the checks.
+type Key struct {
+	Path    string   // as in --set: train.lr. NAME in it stands for any name: heads.NAME.loss
+	Type    string   // text, whole number, number, on or off, list, list of numbers, map
+	Default string   // as a recipe file would say it
+	Values  []string // what a text can be, or the words that stand for numbers
+	Help    string   // one or two sentences
+	Stage   Stage    // the stage whose result depends on it
+
+	min, max float64
+	open     bool   // min itself is not allowed
+	words    []word // words with the numbers they stand for
+	pattern  *regexp.Regexp
+	wants    string // what pattern asks for, in words
+}
+
+// word is a word that may stand where a number is wanted. In a pointer field
+// it means nil.
+type word struct {
+	text string
+	num  float64
+}
+
+// Stage is a part of a run whose finished result can be used again.
+type Stage string
+
+// Stages, for Plan.Digest.
+const (
+	StageNone   Stage = ""       // names and places: what they lead to counts, not they
+	StageVocab  Stage = "vocab"  // the tokenizer
+	StageCorpus Stage = "corpus" // the shards
+	StageTrain  Stage = "train"  // the weights
+	StageEval   Stage = "eval"   // reports
+)
+
+// Keys lists every key in the order of plan.yaml.
+func Keys() []Key {
+	keys := table()
+	for i := range keys {
+		keys[i].complete()
+	}
+	return keys
+}
+
+// complete fills in what follows from the plan's field.
+func (k *Key) complete() {
+	k.Type = typeName(fieldType(k.Path))
+	for _, w := range k.words {
+		k.Values = append(k.Values, w.text)
+	}
+	if k.Default == "" {
+		k.Default = defaultText(*k)
+	}
+}
+
+// FindKey returns the documentation of the key with this path; a name under
+// heads finds heads.NAME.
+func FindKey(path string) (Key, bool) {
+	path = generic(path)
+	for _, k := range table() {
+		if k.Path == path {
+			k.complete()
+			return k, true
+		}
+	}
+	return Key{}, false
+}
+
+// generic puts NAME for the name of a head.
+func generic(path string) string {
+	if parts := strings.Split(path, "."); len(parts) == 3 && parts[0] == "heads" {
+		return "heads.NAME." + parts[2]
+	}
+	return path
+}
+
+// Limits that turn slips of the pen into diagnostics.
+const (
+	maxLength = 1 << 16
+	maxBatch  = 1 << 16
+	maxCount  = math.MaxInt32
+)
+
+var (
+	peftForm   = regexp.MustCompile(`^off$`)
+	modeSpace  = regexp.MustCompile(`^add[: ]\s*([0-9]+)$`)
+	modeForm   = regexp.MustCompile(`^(replace|add: [1-9][0-9]{0,2})$`)
+	deviceForm = regexp.MustCompile(`^(auto|cpu|cuda|cuda:[0-9]{1,3})$`)
+)
+
+func table() []Key {
+	off := []word{{"off", 0}}
+	each := []word{{"epoch", 0}, {"off", -1}}
+	auto := []word{{"auto", 0}}
+	return []Key{
+		{Path: "preset", Default: "finetune", Values: PresetNames(), Help: "The preset that the other keys start from."},
+		{Path: "objective", Stage: StageTrain, Default: "finetune", Values: []string{"finetune"}, Help: "What is trained: finetune trains task heads and encoder on labelled examples."},
+		{Path: "seed", Stage: StageTrain, Default: "42", max: math.MaxUint64, Help: "All randomness of the run follows from it: initial heads, order of examples, dropout."},
+		{Path: "base", Default: "all-MiniLM-L6-v2", Help: "Base model: a Hugging Face folder, a name in the model store or a hub id."},
+
+		{Path: "domain.name", Default: "[]", Help: "Industry plugins to use. `domain: NAME` and `domain: [NAME, NAME]` say the same."},
+		{Path: "domain.advice", Default: "on", Help: "Follow the recipe advice of the plugins."},
+		{Path: "domain.options", Default: "{}", Help: "Options of the plugins, as OPTION or PLUGIN.OPTION."},
+
+		{Path: "data.path", Help: "Folder with train, valid and test files, one file, or the name of a domain's dataset."},
+		{Path: "data.train", Help: "File of training examples instead of the one found by data.path."},
+		{Path: "data.valid", Help: "File of validation examples instead of the one found by data.path."},
+		{Path: "data.test", Help: "File of test examples instead of the one found by data.path."},
+		{Path: "data.format", Stage: StageCorpus, Default: "auto", Values: []string{"auto", "conll", "jsonl", "csv", "tsv", "parquet"}, Help: "Format of the files; auto goes by the file's ending."},
+		{Path: "data.encoding", Stage: StageCorpus, Default: "auto", Values: []string{"auto", "utf-8", "gb18030", "utf-16", "latin-1"}, Help: "Character encoding; auto guesses and says what it guessed."},
+		{Path: "data.text", Stage: StageCorpus, Help: "Column or field with the text; empty means text, or a guess that is reported."},
+		{Path: "data.text_b", Stage: StageCorpus, Help: "Column or field with the second text of a pair; empty means text_b if there is one."},
+		{Path: "data.label", Stage: StageCorpus, Help: "Column or field with the label; empty means label, or a guess that is reported."},
+		{Path: "data.fields", Stage: StageCorpus, Default: "{}", Help: "Other names: {text: question, text_b: answer} reads the field question as the text."},
+		{Path: "data.head", Stage: StageCorpus, Help: "The head that bare labels belong to; empty means the one head whose labels cover them."},
+		{Path: "data.labels", Stage: StageCorpus, Default: "[]", Help: "Labels in the order of the model's outputs, for labels that no plugin declares; empty means sorted."},
+		{Path: "data.scheme", Stage: StageCorpus, Default: "bio", Values: []string{"bio", "none"}, Help: "Tags of token files: bio converts IOB1 and IOBES to BIO, none leaves any tags as they are."},
+		{Path: "data.offsets", Stage: StageCorpus, Default: "bytes", Values: []string{"bytes", "chars"}, Help: "Unit of start and end of spans: bytes of UTF-8, or characters."},
+		{Path: "data.split", Stage: StageCorpus, Default: "[0.8, 0.1, 0.1]", min: 0, max: 1, Help: "Shares of train, valid and test where one file is split by the hash of its texts."},
+		{Path: "data.max_length", Stage: StageCorpus, Default: "auto", words: auto, min: 4, max: maxLength, Help: "Longest input in word pieces, special tokens included; auto is the model's limit, at most 256."},
+		{Path: "data.padding", Stage: StageTrain, Default: "longest", Values: []string{"longest", "max"}, Help: "Width of training batches: the longest row, with batches of similar length, or always max_length in plain shuffled order."},
+
+		{Path: "heads.NAME.kind", Stage: StageCorpus, Values: headKinds(), Help: "Kind of the head; empty means as declared, or as the labels suggest."},
+		{Path: "heads.NAME.labels", Stage: StageCorpus, Help: "Labels of the head in the order of the model's outputs."},
+		{Path: "heads.NAME.loss", Stage: StageTrain, Values: []string{"ce", "bce"}, Help: "Loss of the head: cross-entropy or binary cross-entropy; empty means the kind's own."},
+		{Path: "heads.NAME.class_weights", Stage: StageTrain, min: 0, max: 1e6, Help: "Weights of the labels in the loss, one per label."},
+		{Path: "heads.NAME.pooling", Stage: StageTrain, Values: []string{"cls", "mean", "max"}, Help: "How a text becomes one vector; empty means the first token through the model's pooler."},
+		{Path: "heads.NAME.dropout", Stage: StageTrain, words: []word{{"model", 0}}, min: 0, max: 0.99, Help: "Dropout before the head's last layer."},
+		{Path: "heads.NAME.weight", Stage: StageTrain, min: 0, max: 1e6, Help: "Share of the head in the joint loss."},
+		{Path: "heads.NAME.scheme", Stage: StageCorpus, Values: []string{"bio", "none", "bilou"}, Help: "Tags of a tag head: none means that the labels are the tags."},
+		{Path: "heads.NAME.crf", Stage: StageTrain, Help: "A conditional random field on top of a tag head."},
+		{Path: "heads.NAME.metrics", Stage: StageEval, Help: "Metrics of the head; the first one chooses the best checkpoint."},
+
+		{Path: "train.epochs", Stage: StageTrain, Default: "3", min: 0, max: maxCount, Help: "Passes over the training examples."},
+		{Path: "train.steps", Stage: StageTrain, Default: "auto", words: auto, min: 1, max: maxCount, Help: "Optimizer steps; wins over epochs."},
+		{Path: "train.batch_size", Stage: StageTrain, Default: "16", min: 1, max: maxBatch, Help: "Examples per batch."},
+		{Path: "train.accumulate", Stage: StageTrain, Default: "1", min: 1, max: maxBatch, Help: "Batches per optimizer step; their gradients are summed as if they were one batch."},
+		{Path: "train.lr", Stage: StageTrain, Default: "5e-05", min: 0, max: 10, Help: "Highest learning rate."},
+		{Path: "train.head_lr", Stage: StageTrain, Default: "lr", words: []word{{"lr", 0}}, open: true, max: 10, Help: "Learning rate of the heads; lr means the same as the encoder's."},
+		{Path: "train.schedule", Stage: StageTrain, Default: "linear", Values: []string{"linear", "cosine", "constant"}, Help: "Course of the learning rate after the warm-up: linear or cosine down to 0, or constant."},
+		{Path: "train.warmup", Stage: StageTrain, Default: "0.06", min: 0, max: maxCount, Help: "Warm-up from 0 to the highest learning rate: a share of all steps when below 1, else a number of steps."},
+		{Path: "train.weight_decay", Stage: StageTrain, Default: "0.01", min: 0, max: 10, Help: "Weight decay of matrices; biases and LayerNorm have none."},
+		{Path: "train.dropout", Stage: StageTrain, Default: "model", words: []word{{"model", 0}}, min: 0, max: 0.99, Help: "Dropout of encoder and heads; model means as in config.json."},
+		{Path: "train.clip", Stage: StageTrain, Default: "1", words: off, open: true, max: 1e9, Help: "Largest norm of the gradient of all parameters together."},
+		{Path: "train.optimizer", Stage: StageTrain, Default: "adamw", Values: []string{"adamw", "adam", "sgd"}, Help: "Optimizer; adam has the weight decay in the gradient, adamw apart from it."},
+		{Path: "train.beta1", Stage: StageTrain, Default: "0.9", min: 0, max: 0.999999999, Help: "Adam: decay of the mean of gradients."},
+		{Path: "train.beta2", Stage: StageTrain, Default: "0.999", min: 0, max: 0.999999999, Help: "Adam: decay of the mean of squared gradients."},
+		{Path: "train.eps", Stage: StageTrain, Default: "1e-08", open: true, max: 1, Help: "Adam: added to the denominator."},
+		{Path: "train.momentum", Stage: StageTrain, Default: "0", min: 0, max: 0.999999999, Help: "SGD: momentum."},
+		{Path: "train.nesterov", Stage: StageTrain, Default: "off", Help: "SGD: Nesterov's form of momentum."},
+		{Path: "train.precision", Stage: StageTrain, Default: "auto", Values: []string{"auto", "fp32", "bf16"}, Help: "Arithmetic of the step; auto is bf16 where the hardware does it."},
+		{Path: "train.device", Stage: StageTrain, Default: "auto", pattern: deviceForm, wants: "auto, cpu, cuda or cuda:N", Help: "Device: auto, cpu, cuda or cuda:N."},
+		{Path: "train.threads", Stage: StageTrain, Default: "auto", words: auto, min: 1, max: 4096, Help: "CPU threads of libtorch; auto is all cores. Equal bytes need equal threads."},
+		{Path: "train.shuffle", Stage: StageTrain, Default: "on", Help: "A new order of the examples in each epoch."},
+		{Path: "train.eval_every", Stage: StageTrain, Default: "epoch", words: each, min: 1, max: maxCount, Help: "Validation every so many optimizer steps, or after each epoch, or only at the end (off)."},
+		{Path: "train.patience", Stage: StageTrain, Default: "off", words: off, min: 1, max: maxCount, Help: "Stop after so many validations without a better score."},
+		{Path: "train.metric", Stage: StageTrain, Default: "auto", Help: "Score of a validation: METRIC or HEAD.METRIC, loss, or auto (macro_f1; entity_f1 for BIO tags)."},
+		{Path: "train.checkpoint_every", Stage: StageTrain, Default: "epoch", words: each, min: 1, max: maxCount, Help: "Checkpoint every so many optimizer steps, or after each epoch, or never (off)."},
+		{Path: "train.log_every", Default: "10", min: 1, max: maxCount, Help: "Write the loss to log.jsonl and tb/ every so many steps."},
+		{Path: "train.freeze", Stage: StageTrain, Default: "[]", Help: "What is not trained: embeddings, layer N, layers A-B, `all but top N` (embeddings and all layers but the top N), encoder (all but the heads)."},
+		{Path: "train.peft", Stage: StageTrain, Default: "off", pattern: peftForm, wants: "off: this version trains no adapters", Help: "Adapters to train instead of the whole encoder; off trains the encoder itself."},
+
+		{Path: "augment.packs", Stage: StageCorpus, Default: "[]", Help: "Rule packs that vary the training examples."},
+		{Path: "augment.mode", Stage: StageCorpus, Default: "replace", pattern: modeForm, wants: "replace or `add: K`", Help: "Variants replace their example in an epoch, or K are added beside it (add: K)."},
+		{Path: "knowledge.inject", Stage: StageCorpus, Default: "off", Values: []string{"off"}, Help: "How facts of the knowledge graph enter the model."},
+		{Path: "vocab.extend", Stage: StageVocab, Default: "off", words: []word{{"off", 0}, {"all", -1}}, min: 1, max: 1 << 20, Help: "Add the domain's terms to the tokenizer: at most so many, all, or off."},
+
+		{Path: "eval.batch_size", Default: "32", min: 1, max: maxBatch, Help: "Examples per batch in validation, evaluation and prediction."},
+		{Path: "eval.by", Stage: StageEval, Help: "Field whose groups are compared in reports."},
+		{Path: "export.head", Help: "Head in config.json and model.safetensors; empty means the first one trained."},
+	}
+}
+
+// headKinds are the kinds of head that this version trains.
+func headKinds() []string {
+	return []string{sdk.KindClassify, sdk.KindMultilabel, sdk.KindTag}
+}
+
+// defaultText names the default of a key that the table leaves open: nothing.
+func defaultText(k Key) string {
+	switch k.Type {
+	case "list", "list of numbers":
+		return "[]"
+	case "map":
+		return "{}"
+	}
+	return ""
+}
