@@ -1,0 +1,83 @@
+//go:build torch
+
+package torch
+
+import (
+	"github.com/islm-dev/islm/core/torch/internal/shim"
+	"github.com/sugarme/gotch/libtch"
+)
+
+// Element by element, with PyTorch's broadcasting and type promotion.
+
+func (x *Tensor) Add(y *Tensor) *Tensor     { return binary("add", libtch.AtgAdd, x, y) }
+func (x *Tensor) Sub(y *Tensor) *Tensor     { return binary("sub", libtch.AtgSub, x, y) }
+func (x *Tensor) Mul(y *Tensor) *Tensor     { return binary("mul", libtch.AtgMul, x, y) }
+func (x *Tensor) Div(y *Tensor) *Tensor     { return binary("div", libtch.AtgDiv, x, y) }
+func (x *Tensor) Maximum(y *Tensor) *Tensor { return binary("maximum", libtch.AtgMaximum, x, y) }
+func (x *Tensor) Minimum(y *Tensor) *Tensor { return binary("minimum", libtch.AtgMinimum, x, y) }
+
+func (x *Tensor) AddScalar(v float64) *Tensor { return scalarOp("add", 0, x, v) }
+func (x *Tensor) SubScalar(v float64) *Tensor { return scalarOp("sub", 1, x, v) }
+func (x *Tensor) MulScalar(v float64) *Tensor { return scalarOp("mul", 2, x, v) }
+func (x *Tensor) DivScalar(v float64) *Tensor { return scalarOp("div", 3, x, v) }
+func (x *Tensor) Pow(v float64) *Tensor       { return scalarOp("pow", 4, x, v) }
+
+// RSubScalar is v - x.
+func (x *Tensor) RSubScalar(v float64) *Tensor { return scalarOp("rsub", 11, x, v) }
+
+func (x *Tensor) Neg() *Tensor    { return unary("neg", libtch.AtgNeg, x) }
+func (x *Tensor) Exp() *Tensor    { return unary("exp", libtch.AtgExp, x) }
+func (x *Tensor) Log() *Tensor    { return unary("log", libtch.AtgLog, x) }
+func (x *Tensor) Log1p() *Tensor  { return unary("log1p", libtch.AtgLog1p, x) }
+func (x *Tensor) Sqrt() *Tensor   { return unary("sqrt", libtch.AtgSqrt, x) }
+func (x *Tensor) Rsqrt() *Tensor  { return unary("rsqrt", libtch.AtgRsqrt, x) }
+func (x *Tensor) Square() *Tensor { return unary("square", libtch.AtgSquare, x) }
+func (x *Tensor) Abs() *Tensor    { return unary("abs", libtch.AtgAbs, x) }
+func (x *Tensor) Sin() *Tensor    { return unary("sin", libtch.AtgSin, x) }
+func (x *Tensor) Cos() *Tensor    { return unary("cos", libtch.AtgCos, x) }
+
+// Clamp limits elements to [lo, hi]; infinities leave a side open.
+func (x *Tensor) Clamp(lo, hi float64) *Tensor {
+	return call("clamp", func(out *shim.Handle) string { return shim.Clamp(out, x.c, lo, hi) }, x)
+}
+
+// Comparisons give bool tensors.
+
+func (x *Tensor) Eq(y *Tensor) *Tensor { return binary("eq", libtch.AtgEqTensor, x, y) }
+func (x *Tensor) Ne(y *Tensor) *Tensor { return binary("ne", libtch.AtgNeTensor, x, y) }
+func (x *Tensor) Lt(y *Tensor) *Tensor { return binary("lt", libtch.AtgLtTensor, x, y) }
+func (x *Tensor) Le(y *Tensor) *Tensor { return binary("le", libtch.AtgLeTensor, x, y) }
+func (x *Tensor) Gt(y *Tensor) *Tensor { return binary("gt", libtch.AtgGtTensor, x, y) }
+func (x *Tensor) Ge(y *Tensor) *Tensor { return binary("ge", libtch.AtgGeTensor, x, y) }
+
+func (x *Tensor) EqScalar(v float64) *Tensor { return scalarOp("eq", 5, x, v) }
+func (x *Tensor) NeScalar(v float64) *Tensor { return scalarOp("ne", 6, x, v) }
+func (x *Tensor) LtScalar(v float64) *Tensor { return scalarOp("lt", 7, x, v) }
+func (x *Tensor) LeScalar(v float64) *Tensor { return scalarOp("le", 8, x, v) }
+func (x *Tensor) GtScalar(v float64) *Tensor { return scalarOp("gt", 9, x, v) }
+func (x *Tensor) GeScalar(v float64) *Tensor { return scalarOp("ge", 10, x, v) }
+
+func (x *Tensor) And(y *Tensor) *Tensor    { return binary("logical_and", libtch.AtgLogicalAnd, x, y) }
+func (x *Tensor) Or(y *Tensor) *Tensor     { return binary("logical_or", libtch.AtgLogicalOr, x, y) }
+func (x *Tensor) Not() *Tensor             { return unary("logical_not", libtch.AtgLogicalNot, x) }
+func (x *Tensor) IsNaN() *Tensor           { return unary("isnan", libtch.AtgIsnan, x) }
+func (x *Tensor) IsFinite() *Tensor        { return unary("isfinite", libtch.AtgIsfinite, x) }
+func (x *Tensor) MatMul(y *Tensor) *Tensor { return binary("matmul", libtch.AtgMatmul, x, y) }
+
+// Where takes x where cond is true and y elsewhere.
+func Where(cond, x, y *Tensor) *Tensor {
+	return gotch("where", func(out *handle) { libtch.AtgWhereSelf(out, handle(cond.c), handle(x.c), handle(y.c)) }, cond, x, y)
+}
+
+// MaskedFill sets x to v where the bool tensor mask is true.
+func (x *Tensor) MaskedFill(mask *Tensor, v float64) *Tensor {
+	return gotch("masked_fill", func(out *handle) {
+		s := libtch.AtsFloat(v)
+		defer libtch.AtsFree(s)
+		libtch.AtgMaskedFill(out, handle(x.c), handle(mask.c), s)
+	}, x, mask)
+}
+
+func scalarOp(op string, code int, x *Tensor, v float64) *Tensor {
+	return call(op, func(out *shim.Handle) string { return shim.ScalarOp(out, code, x.c, v) }, x)
+}
