@@ -324,9 +324,12 @@ func ReadCoNLL(name string, r io.Reader) iter.Seq2[Example, error] {
 		}
 		for line, err := range lines(name, r) {
 			if err != nil {
-				if !yield(Example{}, err) || !recoverable(err) {
+				problems, fatal, ok := DiagnosticsOf(err)
+				if !ok || fatal {
+					yield(Example{}, err)
 					return
 				}
+				bad.Add(problems...)
 				continue
 			}
 			text := strings.TrimSpace(string(line.text))

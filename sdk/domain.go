@@ -2,6 +2,8 @@ package sdk
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"io/fs"
 	"iter"
 	"math/rand/v2"
@@ -60,6 +62,16 @@ type AugmentRequest struct {
 	Augmenter string            `json:"augmenter"`
 	Params    map[string]string `json:"params,omitempty"` // the rule's params, read with Params
 	Seed      uint64            `json:"seed"`
+}
+
+// AugmentRand returns the generator that an Augmenter is given for one example:
+// ChaCha8 keyed by the SHA-256 of seed, augmenter and example ID.
+func AugmentRand(seed uint64, augmenter, id string) *rand.Rand {
+	b := []byte("islm/augment.v1\x00")
+	b = binary.LittleEndian.AppendUint64(b, seed)
+	b = binary.LittleEndian.AppendUint64(b, uint64(len(augmenter)))
+	b = append(append(b, augmenter...), id...)
+	return rand.New(rand.NewChaCha8(sha256.Sum256(b)))
 }
 
 // Splits are the names that a split of a dataset can have, in the order in which

@@ -70,10 +70,19 @@ func (e *Example) Check() Diagnostics {
 		ds.Add(Diagnostic{Severity: Error, Code: code, File: e.File, Line: e.Line, Path: path,
 			Summary: fmt.Sprintf("example %q: ", e.ID) + fmt.Sprintf(format, args...), Source: FromData})
 	}
-	for _, f := range []struct{ name, text string }{{"text", e.Text}, {"text_b", e.TextB}} {
-		if !utf8.ValidString(f.text) {
-			report("data.encoding", f.name, "%s is not valid UTF-8", f.name)
+	utf := func(name string, texts ...string) {
+		for _, t := range texts {
+			if !utf8.ValidString(t) {
+				report("data.encoding", name, "%s is not valid UTF-8", name)
+				return
+			}
 		}
+	}
+	utf("id", e.ID, e.Parent)
+	utf("text", e.Text)
+	utf("text_b", e.TextB)
+	for _, k := range sortedKeys(e.Meta) {
+		utf("meta", k, e.Meta[k])
 	}
 	last := 0
 	for i, t := range e.Tokens {
@@ -89,6 +98,9 @@ func (e *Example) Check() Diagnostics {
 	}
 	for _, head := range sortedKeys(e.Labels) {
 		l := e.Labels[head]
+		utf("labels", head)
+		utf("labels", l.Values...)
+		utf("labels", l.Tags...)
 		if l.Tags != nil && len(l.Tags) != len(e.Tokens) {
 			report("data.tags", "labels."+head, "%d tags for %d tokens", len(l.Tags), len(e.Tokens))
 		}
@@ -97,6 +109,7 @@ func (e *Example) Check() Diagnostics {
 			if why := badRange(e.Text, s.Start, s.End); why != "" {
 				report("data.span", path, "span %q [%d, %d) %s", s.Label, s.Start, s.End, why)
 			}
+			utf(path, s.Label, s.EntityID)
 			if s.Label == "" {
 				report("data.span", path, "span [%d, %d) has no label", s.Start, s.End)
 			}
