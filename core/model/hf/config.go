@@ -22,6 +22,8 @@ const (
 	WeightsFile = "model.safetensors"
 	IndexFile   = "model.safetensors.index.json"
 	PickleFile  = "pytorch_model.bin"
+
+	PickleIndexFile = "pytorch_model.bin.index.json"
 )
 
 // Config is a model's config.json: the fields that islm computes with, and

@@ -1,0 +1,139 @@
+//go:build torch
+
+package model
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/islm-dev/islm/core/model/hf"
+	"github.com/islm-dev/islm/core/torch"
+)
+
+// Bert is the encoder of Devlin et al. 2019, "BERT: Pre-training of Deep
+// Bidirectional Transformers for Language Understanding": learned absolute
+// positions, post-norm layers, bidirectional attention.
+type Bert struct {
+	cfg                   *hf.Config
+	word, position, types *Param
+	norm                  layerNorm
+	layers                []bertLayer
+	params                []*Param
+	act                   func(*torch.Tensor) *torch.Tensor
+}
+
+type bertLayer struct {
+	query, key, value, attention linear
+	attentionNorm                layerNorm
+	up, down                     linear
+	norm                         layerNorm
+}
+
+// linear is y = x Wᵀ + b with W [out, in].
+type linear struct{ weight, bias *Param }
+
+func (l linear) apply(x *torch.Tensor) *torch.Tensor {
+	return torch.Linear(x, l.weight.Value, l.bias.Value)
+}
+
+type layerNorm struct {
+	weight, bias *Param
+	eps          float64
+}
+
+// addNorm is LayerNorm(residual + dropout(x)).
+func (l layerNorm) addNorm(x, residual *torch.Tensor, p float64, mask torch.Mask) *torch.Tensor {
+	return torch.AddNorm(x, residual, l.weight.Value, l.bias.Value, l.eps, p, mask)
+}
+
+// newBert wires the weights, which get returns by canonical name.
+func newBert(cfg *hf.Config, get func(hf.Tensor) *Param) (*Bert, error) {
+	b := &Bert{cfg: cfg}
+	byName := map[string]*Param{}
+	for _, t := range cfg.Encoder() {
+		p := get(t)
+		byName[t.Name] = p
+		b.params = append(b.params, p)
+	}
+	lin := func(name string) linear { return linear{byName[name+".weight"], byName[name+".bias"]} }
+	norm := func(name string) layerNorm {
+		return layerNorm{byName[name+".weight"], byName[name+".bias"], cfg.LayerNormEps}
+	}
+	b.word = byName["embeddings.word_embeddings.weight"]
+	b.position = byName["embeddings.position_embeddings.weight"]
+	b.types = byName["embeddings.token_type_embeddings.weight"]
+	b.norm = norm("embeddings.LayerNorm")
+	for i := range cfg.Layers {
+		at := fmt.Sprintf("encoder.layer.%d.", i)
+		b.layers = append(b.layers, bertLayer{
+			query: lin(at + "attention.self.query"), key: lin(at + "attention.self.key"), value: lin(at + "attention.self.value"),
+			attention: lin(at + "attention.output.dense"), attentionNorm: norm(at + "attention.output.LayerNorm"),
+			up: lin(at + "intermediate.dense"), down: lin(at + "output.dense"), norm: norm(at + "output.LayerNorm"),
+		})
+	}
+	var err error
+	b.act, err = activation(cfg.Act)
+	return b, err
+}
+
+func activation(name string) (func(*torch.Tensor) *torch.Tensor, error) {
+	switch name {
+	case "gelu":
+		return (*torch.Tensor).Gelu, nil
+	case "gelu_new", "gelu_pytorch_tanh":
+		return (*torch.Tensor).GeluTanh, nil
+	case "relu":
+		return (*torch.Tensor).Relu, nil
+	case "tanh":
+		return (*torch.Tensor).Tanh, nil
+	case "silu", "swish":
+		return (*torch.Tensor).Silu, nil
+	}
+	return nil, fmt.Errorf("build the encoder: unknown activation %q", name)
+}
+
+// Params lists the weights in transformers' order.
+func (b *Bert) Params() []*Param { return b.params }
+
+// Hidden is the size of a vector.
+func (b *Bert) Hidden() int { return b.cfg.HiddenSize }
+
+// Encode gives the last hidden states [B, T, Hidden].
+func (b *Bert) Encode(in *Input, pass *Pass) *torch.Tensor {
+	n, t := int64(len(in.Rows)), int64(in.Width)
+	hidden, attention := b.cfg.HiddenDropout, b.cfg.AttentionDropout
+	if !pass.Train {
+		hidden, attention = 0, 0
+	}
+	x := torch.Scoped(func() *torch.Tensor {
+		x := torch.Embedding(b.word.Value, in.IDs)
+		place := b.position.Value.Narrow(0, 0, t)
+		if in.Types == nil {
+			place = place.Add(b.types.Value.Narrow(0, 0, 1))
+		} else {
+			x = x.Add(torch.Embedding(b.types.Value, in.Types))
+		}
+		x = torch.LayerNorm(x.Add(place), b.norm.weight.Value, b.norm.bias.Value, b.norm.eps)
+		return torch.Dropout(x, hidden, pass.mask(placeEmbeddings, in))
+	})
+	pass.probe("embeddings", x)
+
+	heads := int64(b.cfg.Heads)
+	size := int64(b.cfg.HiddenSize) / heads
+	split := func(l linear, x *torch.Tensor) *torch.Tensor {
+		return l.apply(x).View(n, t, heads, size).Transpose(1, 2) // [B, heads, T, size]
+	}
+	for i := range b.layers {
+		l, place := &b.layers[i], uint64(placeLayers+4*i)
+		x = torch.Scoped(func() *torch.Tensor {
+			a := torch.Attention(split(l.query, x), split(l.key, x), split(l.value, x), in.Bias,
+				1/math.Sqrt(float64(size)), attention, pass.mask(place, in))
+			a = l.attention.apply(a.Transpose(1, 2).Reshape(n, t, heads*size))
+			a = l.attentionNorm.addNorm(a, x, hidden, pass.mask(place+1, in))
+			f := l.down.apply(b.act(l.up.apply(a)))
+			return l.norm.addNorm(f, a, hidden, pass.mask(place+2, in))
+		})
+		pass.probe(fmt.Sprintf("encoder.layer.%d", i), x)
+	}
+	return x
+}

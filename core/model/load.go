@@ -1,0 +1,256 @@
+//go:build torch
+
+package model
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/islm-dev/islm/core/model/hf"
+	"github.com/islm-dev/islm/core/recipe"
+	"github.com/islm-dev/islm/core/torch"
+	"github.com/islm-dev/islm/core/torch/safetensors"
+	"github.com/islm-dev/islm/sdk"
+)
+
+// Options say how a folder becomes a model.
+type Options struct {
+	Device  torch.Device // torch.CPU unless set
+	Seed    uint64       // of new weights
+	Dropout *float64     // of encoder and heads; nil = as config.json says
+	// Trained demands that the folder holds the heads' weights. Otherwise heads
+	// whose weights it lacks begin with random ones.
+	Trained bool
+}
+
+// Load builds the model of a Hugging Face folder with the given heads. New
+// weights are normal(0, initializer_range) with biases of zero, a function of
+// seed and name only. The model is nil when the diagnostics hold errors; others
+// are worth telling. Its tensors belong to no scope: Close frees them.
+func Load(dir string, heads []sdk.HeadSpec, opt Options) (_ *Model, diags sdk.Diagnostics) {
+	cfg, diags := hf.ReadConfig(dir)
+	if cfg == nil {
+		return nil, diags
+	}
+	if opt.Dropout != nil {
+		d := *opt.Dropout
+		cfg.HiddenDropout, cfg.AttentionDropout, cfg.ClassifierDropout = d, d, nil
+	}
+	names := map[string]bool{}
+	for _, spec := range heads {
+		diags.Add(checkSpec(spec)...)
+		if spec.Name == "" || strings.ContainsAny(spec.Name, "/\n") || names[spec.Name] {
+			diags.Add(sdk.Diagnostic{Code: "head.spec", Path: "heads", Summary: fmt.Sprintf("the head name %q is empty or taken", spec.Name)})
+		}
+		names[spec.Name] = true
+	}
+	weights, more := hf.OpenWeights(dir, cfg.ModelType)
+	diags.Add(more...)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	l := &loader{dir: dir, cfg: cfg, opt: opt, weights: weights, m: &Model{Config: cfg, device: opt.Device}}
+	defer func() {
+		if err := l.close(); err != nil {
+			l.fail("model.weights", dir, "close the weights: "+err.Error())
+		}
+		diags = l.diags
+	}()
+	l.diags = diags
+	l.readOwn()
+	l.diags.Add(hf.Check(dir, cfg, weights, func(name string) bool { return strings.HasPrefix(name, "classifier.") })...)
+	if l.diags.HasErrors() {
+		return nil, l.diags
+	}
+	if err := l.build(heads); err != nil {
+		l.fail("model.config", filepath.Join(dir, hf.ConfigFile), err.Error())
+	}
+	if l.diags.HasErrors() {
+		l.m.Close()
+		return nil, l.diags
+	}
+	return l.m, l.diags
+}
+
+// loader is one Load.
+type loader struct {
+	dir     string
+	cfg     *hf.Config
+	opt     Options
+	weights *hf.Weights
+	own     *safetensors.File // islm/heads.safetensors; nil when absent
+	trained *hf.Heads         // heads of the folder; nil when unknown
+	m       *Model
+	diags   sdk.Diagnostics
+}
+
+func (l *loader) fail(code, file, summary string) {
+	l.diags.Add(sdk.Diagnostic{Severity: sdk.Error, Code: code, File: file, Summary: summary})
+}
+
+func (l *loader) close() error {
+	err := l.weights.Close()
+	if l.own != nil {
+		err = errors.Join(err, l.own.Close())
+	}
+	return err
+}
+
+// readOwn opens what lies in islm/.
+func (l *loader) readOwn() {
+	var diags sdk.Diagnostics
+	if l.trained, diags = hf.ReadHeads(l.dir); l.trained == nil {
+		l.diags.Add(diags...)
+		return
+	}
+	path := filepath.Join(l.dir, hf.Own, hf.HeadWeightsFile)
+	f, err := safetensors.Open(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		l.fail("model.weights", path, "read the heads: "+err.Error())
+	default:
+		l.own = f
+	}
+}
+
+func (l *loader) build(heads []sdk.HeadSpec) error {
+	bert, err := newBert(l.cfg, func(t hf.Tensor) *Param { return l.param(t, "", l.find(t.Name)) })
+	l.m.Encoder = bert
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(heads, usesPooler) || len(heads) == 0 && l.find("pooler.dense.weight") != nil {
+		var parts []*Param
+		for _, t := range l.cfg.Pooler() {
+			parts = append(parts, l.param(t, "", l.find(t.Name)))
+		}
+		l.m.NewPooler = l.find("pooler.dense.weight") == nil
+		l.m.pooler = &linear{parts[0], parts[1]}
+	}
+	for _, spec := range heads {
+		l.m.Heads = append(l.m.Heads, l.head(spec))
+	}
+	return nil
+}
+
+// find looks for an encoder weight, which for a pooler may lie in islm/.
+func (l *loader) find(name string) *hf.Weight {
+	if x, ok := l.weights.Find(name); ok {
+		return &x
+	}
+	return l.findOwn(name)
+}
+
+func (l *loader) findOwn(name string) *hf.Weight {
+	if l.own == nil {
+		return nil
+	}
+	e, ok := l.own.Entry(name)
+	if !ok {
+		return nil
+	}
+	x := hf.WeightOf(l.cfg.ModelType, filepath.Join(l.dir, hf.Own, hf.HeadWeightsFile), e)
+	return &x
+}
+
+// head builds a head from the folder's weights, else from new ones.
+func (l *loader) head(spec sdk.HeadSpec) *Head {
+	h := &Head{Spec: spec, Outputs: recipe.Outputs(spec), dropout: l.cfg.HeadDropout(), place: headPlace(spec.Name), weights: spec.ClassWeights}
+	if spec.Dropout != nil {
+		h.dropout = *spec.Dropout
+	}
+	k, width := logits(spec), int64(l.cfg.HiddenSize)
+	prefix := spec.Name + "."
+	find := l.findOwn
+	if l.isPrimary(spec) {
+		// The primary head's linear layer lies in model.safetensors.
+		find = func(name string) *hf.Weight {
+			if x, ok := l.weights.Find(strings.TrimPrefix(name, prefix)); ok {
+				return &x
+			}
+			return l.findOwn(name)
+		}
+	}
+	h.out.weight = l.param(hf.Tensor{Name: prefix + "classifier.weight", Shape: []int64{k, width}}, spec.Name, find(prefix+"classifier.weight"))
+	h.out.bias = l.param(hf.Tensor{Name: prefix + "classifier.bias", Shape: []int64{k}}, spec.Name, find(prefix+"classifier.bias"))
+	if spec.CRF {
+		part := func(name string, shape ...int64) *Param {
+			return l.param(hf.Tensor{Name: prefix + "crf." + name, Shape: shape}, spec.Name, find(prefix+"crf."+name))
+		}
+		h.crf = &crf{start: part("start", k), end: part("end", k), transitions: part("transitions", k, k)}
+	}
+	return h
+}
+
+// isPrimary reports whether the folder's `classifier.*` is this head's: by
+// islm/heads.yaml by its name and outputs, in a folder of other software by
+// kind and label names.
+func (l *loader) isPrimary(spec sdk.HeadSpec) bool {
+	i := slices.IndexFunc(l.trained.Heads, func(t sdk.HeadSpec) bool { return t.Name == l.trained.Primary })
+	if i < 0 {
+		return false
+	}
+	t := l.trained.Heads[i]
+	same := (t.Kind == sdk.KindTag) == (spec.Kind == sdk.KindTag) && slices.Equal(ConfigLabels(t), ConfigLabels(spec))
+	return same && (t.Name == spec.Name || !l.opt.Trained)
+}
+
+// param copies a weight from the file into libtorch's own, aligned memory, or
+// makes a new one.
+func (l *loader) param(t hf.Tensor, head string, from *hf.Weight) *Param {
+	p := &Param{Name: t.Name, Head: head}
+	scope := torch.Open()
+	defer scope.Close()
+	switch {
+	case from != nil && !slices.Equal(from.Shape, t.Shape) && l.opt.Trained:
+		l.diags.Add(sdk.Diagnostic{
+			Code: "model.shape", File: from.File, Path: from.Key,
+			Summary: fmt.Sprintf("%s has the shape %v, the head %s needs %v", from.Key, from.Shape, head, t.Shape),
+		})
+		p.Value = torch.Zeros(torch.Float32, l.m.device, t.Shape...)
+	case from != nil && slices.Equal(from.Shape, t.Shape):
+		data, err := from.Read()
+		if err != nil {
+			l.fail("model.weights", from.File, err.Error())
+			data = make([]byte, t.Elements()*safetensors.ElementSize(from.DType))
+		}
+		p.Value = torch.FromBytes(data, elementType(from.DType), t.Shape...).To(torch.Float32, l.m.device)
+	case l.opt.Trained && head != "":
+		l.diags.Add(sdk.Diagnostic{
+			Code: "model.head", File: l.dir, Path: "heads." + head, Summary: fmt.Sprintf("the model has no head %q: the weight %s is missing", head, t.Name),
+			Remedy: "train the head, or choose one of the heads in islm/heads.yaml",
+		})
+		p.Value = torch.Zeros(torch.Float32, l.m.device, t.Shape...)
+	default:
+		p.Value = torch.Zeros(torch.Float32, torch.CPU, t.Shape...)
+		if len(t.Shape) > 1 {
+			torch.InitNormal(p.Value, l.opt.Seed, t.Name, 0, l.cfg.InitRange)
+		}
+		p.Value = p.Value.ToDevice(l.m.device)
+	}
+	scope.Keep(p.Value)
+	l.m.params = append(l.m.params, p)
+	return p
+}
+
+func elementType(dtype string) torch.DType {
+	switch dtype {
+	case "F16":
+		return torch.Float16
+	case "BF16":
+		return torch.BFloat16
+	case "F64":
+		return torch.Float64
+	}
+	return torch.Float32
+}
+
+// decays: weight decay applies to matrices, not to biases and LayerNorms.
+func decays(name string) bool {
+	return !strings.HasSuffix(name, ".bias") && !strings.Contains(name, "LayerNorm") && !strings.Contains(name, ".crf.")
+}

@@ -1,0 +1,182 @@
+//go:build torch
+
+package model
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/islm-dev/islm/core/model/hf"
+	"github.com/islm-dev/islm/core/recipe"
+	"github.com/islm-dev/islm/core/torch"
+	"github.com/islm-dev/islm/sdk"
+)
+
+// Model is an encoder with task heads.
+type Model struct {
+	Config  *hf.Config
+	Encoder Encoder
+	Heads   []*Head
+
+	// NewPooler: a head reads the pooler, and the folder had none.
+	NewPooler bool
+
+	pooler *linear // nil when no head reads it
+	params []*Param
+	device torch.Device
+}
+
+// Encoder turns token ids into one vector per position. Adapters and knowledge
+// fusion wrap one.
+type Encoder interface {
+	// Encode gives the last hidden states [B, T, Hidden].
+	Encode(in *Input, pass *Pass) *torch.Tensor
+	// Params lists the weights in a fixed order under their canonical names.
+	Params() []*Param
+	Hidden() int
+}
+
+// Param is a weight: canonical name and tensor. Heads' weights are named
+// HEAD.classifier.weight and so on.
+type Param struct {
+	Name  string
+	Value *torch.Tensor
+	Head  string // name of the head that owns it, "" = encoder and pooler
+}
+
+// Decays reports whether weight decay applies: not to biases and LayerNorms.
+func (p *Param) Decays() bool { return decays(p.Name) }
+
+// Pass is what a forward computation depends on besides its input.
+type Pass struct {
+	Train bool // dropout on
+	Seed  uint64
+	Step  uint64 // optimizer step: dropout masks are keyed by it
+	BF16  bool   // matrix products of the encoder in bfloat16
+	// Probe hears the name of each part and what it computed, in order; it
+	// looks for the first bad value after a loss that is not a number.
+	Probe func(part string, t *torch.Tensor)
+}
+
+func (p *Pass) probe(part string, t *torch.Tensor) {
+	if p.Probe != nil {
+		p.Probe(part, t)
+	}
+}
+
+// mask keys the dropout of one place in the model.
+func (p *Pass) mask(layer uint64, in *Input) torch.Mask {
+	return torch.Mask{Seed: p.Seed, Stream: streamDropout, Step: p.Step, Layer: layer, Rows: in.Keys}
+}
+
+// Streams keep the uses of one seed apart.
+const streamDropout = 1
+
+// Places of dropout: embeddings, then three in each layer, then heads.
+const (
+	placeEmbeddings = 0
+	placeLayers     = 16
+	placeHeads      = 1 << 32
+)
+
+// Input is one padded batch on the model's device.
+type Input struct {
+	Rows    []*recipe.Encoded
+	Width   int
+	IDs     *torch.Tensor // int64 [B, T]
+	Types   *torch.Tensor // int64 [B, T]; nil = all zero
+	Keys    *torch.Tensor // int64 [B]: keys of the rows
+	Bias    *torch.Tensor // float [B, 1, 1, T], 0 or -inf; nil = no padding
+	lengths []int
+}
+
+// Input pads rows to width, which is 0 for the longest. Its tensors belong to
+// the innermost scope. An id that the embedding lacks is an error that names
+// the row.
+func (m *Model) Input(rows []*recipe.Encoded, width int) (*Input, error) {
+	in := &Input{Rows: rows, Width: width, lengths: make([]int, len(rows))}
+	typed := false
+	for i, r := range rows {
+		in.lengths[i] = len(r.IDs)
+		in.Width = max(in.Width, len(r.IDs))
+		typed = typed || slices.ContainsFunc(r.Types, func(t int32) bool { return t != 0 })
+	}
+	if in.Width > m.Config.MaxPositions {
+		return nil, fmt.Errorf("encode a batch: %d ids in a row, the model has %d positions", in.Width, m.Config.MaxPositions)
+	}
+	n := int64(len(rows))
+	ids := make([]int64, len(rows)*in.Width)
+	keys := make([]int64, len(rows))
+	var types []int64
+	if typed {
+		types = make([]int64, len(ids))
+	}
+	var bias []float32
+	for i, r := range rows {
+		keys[i] = int64(r.Key)
+		at := ids[i*in.Width : (i+1)*in.Width]
+		for j, id := range r.IDs {
+			if id < 0 || int(id) >= m.Config.VocabSize {
+				return nil, &sdk.DiagnosticsError{Diagnostics: sdk.Diagnostics{{
+					Severity: sdk.Error, Code: "model.vocabulary",
+					Summary: fmt.Sprintf("the tokenizer does not match the model: row %q has the id %d, the embedding has %d rows", r.ID, id, m.Config.VocabSize),
+					Remedy:  "use the tokenizer.json that belongs to the model",
+				}}}
+			}
+			at[j] = int64(id)
+			if typed && j < len(r.Types) {
+				if r.Types[j] < 0 || int(r.Types[j]) >= m.Config.TypeVocab {
+					return nil, fmt.Errorf("encode row %q: token type %d, the model has %d", r.ID, r.Types[j], m.Config.TypeVocab)
+				}
+				types[i*in.Width+j] = int64(r.Types[j])
+			}
+		}
+		for j := len(r.IDs); j < in.Width; j++ {
+			if bias == nil {
+				bias = make([]float32, len(ids))
+			}
+			at[j] = int64(m.Config.PadTokenID)
+			bias[i*in.Width+j] = maskedOut
+		}
+	}
+	w := int64(in.Width)
+	in.IDs = torch.FromInt64(ids, n, w).ToDevice(m.device)
+	in.Keys = torch.FromInt64(keys, n)
+	if typed {
+		in.Types = torch.FromInt64(types, n, w).ToDevice(m.device)
+	}
+	if bias != nil {
+		in.Bias = torch.FromFloat32(bias, n, 1, 1, w).ToDevice(m.device)
+	}
+	return in, nil
+}
+
+// maskedOut is added to the attention scores of padding: far below any score,
+// yet finite, so that a row of nothing but padding stays a number.
+const maskedOut = -1e9
+
+// Params lists every weight in a fixed order: encoder, pooler, heads.
+func (m *Model) Params() []*Param { return m.params }
+
+// Device is where the weights lie.
+func (m *Model) Device() torch.Device { return m.device }
+
+// Count gives the numbers of all and of trainable values.
+func (m *Model) Count() (all, trainable int64) {
+	for _, p := range m.params {
+		n := p.Value.Numel()
+		all += n
+		if p.Value.NeedsGrad() {
+			trainable += n
+		}
+	}
+	return all, trainable
+}
+
+// Close frees the weights.
+func (m *Model) Close() {
+	for _, p := range m.params {
+		p.Value.Free()
+	}
+	m.params = nil
+}

@@ -1,0 +1,154 @@
+//go:build torch
+
+package model
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/islm-dev/islm/core/model/hf"
+	"github.com/islm-dev/islm/core/recipe"
+	"github.com/islm-dev/islm/core/torch/safetensors"
+	"github.com/islm-dev/islm/sdk"
+)
+
+// Save writes a Hugging Face folder: config.json and model.safetensors with the
+// encoder and the primary head ("" = the first) in the architecture's own
+// shape and names, so that transformers' AutoModelFor… loads it; islm/heads.yaml
+// with all heads; islm/heads.safetensors with what transformers has no place
+// for. The folder must exist. Each file appears complete or not at all, the
+// weights last.
+func (m *Model) Save(dir, primary string) error {
+	cfg := m.Config.Clone()
+	heads := &hf.Heads{}
+	for i, h := range m.Heads {
+		heads.Heads = append(heads.Heads, h.Spec)
+		if primary == "" && i == 0 {
+			primary = h.Spec.Name
+		}
+	}
+	at := slices.IndexFunc(m.Heads, func(h *Head) bool { return h.Spec.Name == primary })
+	if at < 0 && primary != "" {
+		return fmt.Errorf("save model: there is no head %q for export.head", primary)
+	}
+	heads.Primary = primary
+	cfg.Architecture, cfg.Labels, cfg.ProblemType, cfg.Requires = "BertModel", nil, "", nil
+	prefixed, needsPooler := false, true
+	if at >= 0 {
+		prefixed = true
+		needsPooler = describe(cfg, m.Heads[at].Spec)
+	}
+
+	var main, own []safetensors.Entry
+	for _, p := range m.params {
+		e := p.Entry()
+		switch {
+		case p.Head == "" && (needsPooler || !strings.HasPrefix(p.Name, "pooler.")):
+			if prefixed {
+				e.Name = hf.Prefixed(cfg.ModelType, p.Name)
+			}
+			main = append(main, e)
+		case p.Head == primary && strings.HasPrefix(p.Name, primary+".classifier."):
+			e.Name = strings.TrimPrefix(p.Name, primary+".")
+			main = append(main, e)
+		default:
+			own = append(own, e)
+		}
+	}
+	config, err := cfg.Encode()
+	if err != nil {
+		return fmt.Errorf("save model: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, hf.Own), 0o755); err != nil {
+		return fmt.Errorf("save model: %w", err)
+	}
+	if len(m.Heads) > 0 {
+		text, err := heads.Encode()
+		if err != nil {
+			return fmt.Errorf("save model: %w", err)
+		}
+		if err := replace(filepath.Join(dir, hf.Own, hf.HeadsFile), text); err != nil {
+			return fmt.Errorf("save model: %w", err)
+		}
+	}
+	if len(own) > 0 {
+		if err := safetensors.Write(filepath.Join(dir, hf.Own, hf.HeadWeightsFile), own, nil); err != nil {
+			return fmt.Errorf("save model: %w", err)
+		}
+	}
+	if err := replace(filepath.Join(dir, hf.ConfigFile), config); err != nil {
+		return fmt.Errorf("save model: %w", err)
+	}
+	if err := safetensors.Write(filepath.Join(dir, hf.WeightsFile), main, nil); err != nil {
+		return fmt.Errorf("save model: %w", err)
+	}
+	return nil
+}
+
+// describe puts the primary head into the config, as transformers declares it,
+// and reports whether that architecture has a pooler. What transformers would
+// compute without goes to Requires.
+func describe(cfg *hf.Config, spec sdk.HeadSpec) (pooler bool) {
+	cfg.Labels = ConfigLabels(spec)
+	if spec.Kind == sdk.KindTag {
+		cfg.Architecture = "BertForTokenClassification"
+		if spec.CRF {
+			cfg.Requires = append(cfg.Requires, "crf")
+		}
+		return false
+	}
+	cfg.Architecture = "BertForSequenceClassification"
+	cfg.ProblemType = "single_label_classification"
+	if spec.Kind == sdk.KindMultilabel || oneLogit(spec) {
+		cfg.ProblemType = "multi_label_classification"
+	}
+	if spec.Pooling != "" {
+		cfg.Requires = append(cfg.Requires, "pooling-"+spec.Pooling)
+	}
+	return spec.Pooling == ""
+}
+
+// ConfigLabels are the names of a head's logits, in order: id2label. A head
+// with one logit for two classes has one name, that of the second class.
+func ConfigLabels(spec sdk.HeadSpec) []string {
+	outputs := recipe.Outputs(spec)
+	if oneLogit(spec) && len(outputs) == 2 {
+		return outputs[1:]
+	}
+	return outputs
+}
+
+// Entry is the weight as a file stores it, in fp32; its data are read when it
+// is written. Call Write inside torch.Do.
+func (p *Param) Entry() safetensors.Entry {
+	return safetensors.Entry{
+		Name: p.Name, DType: "F32", Shape: p.Value.Shape(),
+		Fill: func() ([]byte, error) { return p.Value.Bytes(), nil },
+	}
+}
+
+// replace writes a file beside its place and renames it.
+func replace(path string, data []byte) error {
+	tmp := path + ".tmp"
+	f, err := os.Create(tmp)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		os.Remove(tmp)
+	}
+	return err
+}
