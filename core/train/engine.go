@@ -26,18 +26,7 @@ var _ recipe.Engine = Engine{}
 // after the step at hand with a checkpoint and the context's error; with
 // job.Resume the next call goes on from there.
 func (Engine) Train(ctx context.Context, job *recipe.Job) (*recipe.Outcome, error) {
-	if job.Plan.Objective != "" && job.Plan.Objective != "finetune" {
-		return nil, fmt.Errorf("train: objective %q is not part of this version", job.Plan.Objective)
-	}
-	t := &trainer{job: job, plan: job.Plan.Train, store: newStore(job.Dir), observe: job.Observe}
-	if t.observe == nil {
-		t.observe = func(recipe.Event) {}
-	}
-	defer t.close()
-	if err := t.prepare(); err != nil {
-		return nil, err
-	}
-	return t.run(ctx)
+	return newTrainer(job).train(ctx)
 }
 
 // Predict gives what the heads of a model folder say about each row, in the

@@ -40,6 +40,25 @@ type trainer struct {
 	loop    time.Duration // time in steps, this process
 }
 
+func newTrainer(job *recipe.Job) *trainer {
+	t := &trainer{job: job, plan: job.Plan.Train, store: newStore(job.Dir), observe: job.Observe}
+	if t.observe == nil {
+		t.observe = func(recipe.Event) {}
+	}
+	return t
+}
+
+func (t *trainer) train(ctx context.Context) (*recipe.Outcome, error) {
+	if o := t.job.Plan.Objective; o != "" && o != "finetune" {
+		return nil, fmt.Errorf("train: objective %q is not part of this version", o)
+	}
+	defer t.close()
+	if err := t.prepare(); err != nil {
+		return nil, err
+	}
+	return t.run(ctx)
+}
+
 // prepare loads the base and builds everything that a step needs.
 func (t *trainer) prepare() (err error) {
 	t.device, t.bf16, err = resolve(t.plan.Device, t.plan.Precision)
