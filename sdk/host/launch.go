@@ -255,6 +255,7 @@ func (p *Plugin) startFailure(err error, timeout time.Duration) error {
 			Summary: fmt.Sprintf("plugin %s did not start within %s", p.name, timeout), Detail: p.lastLines(), Remedy: p.report()})
 	case strings.Contains(text, "Failed to read any lines from plugin's stdout"),
 		strings.Contains(text, "plugin exited before we could connect"):
+		p.awaitExit(time.Second) // its last lines come until then
 		return p.die(sdk.Diagnostic{Code: "plugin.crashed", File: p.path, Source: sdk.FromPlugin,
 			Summary: fmt.Sprintf("plugin %s ended while it started", p.name), Detail: p.lastLines(), Remedy: p.report()})
 	case strings.Contains(text, "incompatible API version"):

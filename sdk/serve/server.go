@@ -284,11 +284,18 @@ func complete(rows iter.Seq2[sdk.Example, error], d sdk.Dataset, r sdk.ReadReque
 }
 
 // pour sends a stream of a hook. Problems of the data are reported and the stream
-// goes on; any other error ends it.
-func pour[T any, M proto.Message](ctx context.Context, b *wire.Batcher[M], seq iter.Seq2[T, error], convert func(T) M, check func(T) (sdk.Diagnostics, error)) error {
+// goes on; any other error ends it, after what came before.
+func pour[T any, M proto.Message](ctx context.Context, b *wire.Batcher[M], seq iter.Seq2[T, error], convert func(T) M, check func(T) (sdk.Diagnostics, error)) (err error) {
 	if seq == nil {
 		return errors.New("the hook returned nil")
 	}
+	defer func() {
+		if err != nil && ctx.Err() == nil {
+			if flushErr := b.Flush(); flushErr != nil {
+				err = errors.Join(err, flushErr)
+			}
+		}
+	}()
 	for x, err := range seq {
 		if ctxErr := ctx.Err(); ctxErr != nil {
 			return ctxErr
