@@ -122,10 +122,18 @@ type Group struct {
 }
 
 // ByGroup scores each group of the examples of a report. groups holds one name
-// per example of the report (those that have a label, in their order).
+// per example that the report was computed from, in their order; examples
+// without a label may be left out of it.
 func ByGroup(r *Report, groups []string, name string, seed uint64) (*Groups, error) {
 	if r == nil || r.Sample == nil {
 		return nil, errors.New("groups: a report that was read from a file has no examples")
+	}
+	if len(groups) == r.Sample.inputs && len(groups) != r.Sample.Len() {
+		labelled := make([]string, 0, r.Sample.Len())
+		for _, i := range r.Sample.from {
+			labelled = append(labelled, groups[i])
+		}
+		groups = labelled
 	}
 	if len(groups) != r.Sample.Len() {
 		return nil, fmt.Errorf("groups: %d names for %d examples", len(groups), r.Sample.Len())

@@ -8,7 +8,7 @@ import (
 // labels and have equal length; a gold of -1 (no label) is left out, a pred of
 // -1 is a miss. An index out of range counts as -1.
 func Classification(labels []string, gold, pred []int32) *Report {
-	s := &Sample{labels: labels, rows: make([]row, 0, len(gold))}
+	s := &Sample{labels: labels, rows: make([]row, 0, len(gold)), inputs: len(gold)}
 	c := newConfusion(labels)
 	for i, g := range gold {
 		if !valid(g, labels) {
@@ -21,7 +21,7 @@ func Classification(labels []string, gold, pred []int32) *Report {
 		c.add(g, p)
 		r := row{total: 1, cells: make([]cell, 0, 2)}
 		r.count(g, p, labels)
-		s.rows = append(s.rows, r)
+		s.keep(i, r)
 	}
 	r := s.report(TaskClassify)
 	r.N = len(s.rows)
@@ -35,7 +35,7 @@ func Classification(labels []string, gold, pred []int32) *Report {
 // set. Micro, macro and weighted averages are over all labels, Averages.Samples
 // over examples.
 func MultiLabel(labels []string, gold, pred [][]bool) *Report {
-	s := &Sample{labels: labels, multi: true, rows: make([]row, 0, len(gold))}
+	s := &Sample{labels: labels, multi: true, rows: make([]row, 0, len(gold)), inputs: len(gold)}
 	samples := Average{}
 	for i, g := range gold {
 		if g == nil {
@@ -69,7 +69,7 @@ func MultiLabel(labels []string, gold, pred [][]bool) *Report {
 		samples.Recall += ratio(float64(tp), float64(tp+fn))
 		samples.F1 += r.samplesF1
 		samples.Support += tp + fn
-		s.rows = append(s.rows, r)
+		s.keep(i, r)
 	}
 	r := s.report(TaskMultiLabel)
 	r.N = len(s.rows)

@@ -6,6 +6,8 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -272,10 +274,56 @@ func TestByGroup(t *testing.T) {
 	_, err = ByGroup(r, group[1:], "accuracy", 5)
 	require.ErrorContains(t, err, "299 names for 300 examples")
 
+	part := Classification([]string{"a", "b"}, []int32{-1, 0, 1}, []int32{0, 0, 0})
+	for _, names := range [][]string{{"?", "x", "y"}, {"x", "y"}} {
+		g, err = ByGroup(part, names, "accuracy", 5)
+		require.NoError(t, err)
+		require.Equal(t, "x", g.Best)
+		require.Len(t, g.Groups, 2)
+	}
+
 	n := NewRegression([]float64{1, 2, 3, 4}, []float64{1, 2, 4, 3})
 	num, err := ByGroup(n, []string{"a", "a", "b", "b"}, "pearson", 1)
 	require.NoError(t, err)
 	require.InDelta(t, 2, num.Gap, 1e-9)
+}
+
+// The counts that every published table of CoNLL-2003's test split has, also
+// when the second half of each sentence is cut.
+func TestCoNLL2003Support(t *testing.T) {
+	root := os.Getenv("ISLM_TESTDATA")
+	if root == "" {
+		root = "../../../shared/data"
+	}
+	data, err := os.ReadFile(filepath.Join(root, "general", "conll2003", "test.conll"))
+	if err != nil {
+		t.Skip("ISLM_TESTDATA has no general/conll2003/test.conll")
+	}
+	labels := []string{"O", "B-LOC", "I-LOC", "B-MISC", "I-MISC", "B-ORG", "I-ORG", "B-PER", "I-PER"}
+	index := indexOf(labels)
+	var gold, pred [][]int32
+	for _, sentence := range strings.Split(strings.TrimSpace(string(data)), "\n\n") {
+		var tags []int32
+		for _, line := range strings.Split(sentence, "\n") {
+			_, tag, _ := strings.Cut(line, "\t")
+			tags = append(tags, int32(index[tag]))
+		}
+		cut := slices.Clone(tags)
+		for i := len(cut) / 2; i < len(cut); i++ {
+			cut[i] = -1
+		}
+		gold, pred = append(gold, tags), append(pred, cut)
+	}
+	for _, answers := range [][][]int32{gold, pred} {
+		r := Tagging(labels, gold, answers, "bio")
+		got := map[string]int{}
+		for _, row := range r.Labels {
+			got[row.Label] = row.Support
+		}
+		require.Equal(t, map[string]int{"B-LOC": 1668, "I-LOC": 257, "B-MISC": 702, "I-MISC": 216, "B-ORG": 1661, "I-ORG": 835, "B-PER": 1617, "I-PER": 1156, "O": 38323}, got)
+		require.Equal(t, 46435, r.Tokens)
+		require.Equal(t, 5648, r.Entities.Support)
+	}
 }
 
 func TestCalibrateErrors(t *testing.T) {

@@ -14,6 +14,8 @@ type Sample struct {
 	multi    bool // all labels are in the macro average, also unused ones
 	entities bool
 	rows     []row
+	inputs   int       // examples given, also those without a label
+	from     []int     // per row: its place among the examples given
 	gold     []float64 // regression: rows is empty
 	value    []float64
 }
@@ -39,10 +41,15 @@ func (s *Sample) Len() int {
 	return len(s.rows)
 }
 
+// keep adds the row of the example at place i.
+func (s *Sample) keep(i int, r row) {
+	s.rows, s.from = append(s.rows, r), append(s.from, i)
+}
+
 // part returns the sample of some examples.
 func (s *Sample) part(rows []int) *Sample {
 	p := *s
-	p.rows, p.gold, p.value = nil, nil, nil
+	p.rows, p.from, p.gold, p.value = nil, nil, nil, nil
 	for _, i := range rows {
 		if s.gold != nil {
 			p.gold, p.value = append(p.gold, s.gold[i]), append(p.value, s.value[i])

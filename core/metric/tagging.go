@@ -11,7 +11,7 @@ import (
 // token that was cut) is a miss and belongs to no entity. scheme is "" or
 // "bio" (also reads IOB1), "bilou", or "none": then there are no entities.
 func Tagging(labels []string, gold, pred [][]int32, scheme string) *Report {
-	s := &Sample{labels: labels, entities: scheme != "none", rows: make([]row, 0, len(gold))}
+	s := &Sample{labels: labels, entities: scheme != "none", rows: make([]row, 0, len(gold)), inputs: len(gold)}
 	tags := make([]tag, len(labels))
 	for i, label := range labels {
 		tags[i] = parseTag(label)
@@ -53,7 +53,7 @@ func Tagging(labels []string, gold, pred [][]int32, scheme string) *Report {
 			r.entities(chunks(a), chunks(b), types)
 		}
 		tokens += int(r.total)
-		s.rows = append(s.rows, r)
+		s.keep(i, r)
 	}
 	rep := s.report(TaskTag)
 	rep.N, rep.Tokens = len(s.rows), tokens

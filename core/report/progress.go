@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -26,7 +27,7 @@ type Progress struct {
 	tty   bool
 	every time.Duration // between plain lines
 	now   func() time.Time
-	width int // of the terminal; 0 = ask it
+	force bool // draw the bar even though w is no terminal
 
 	mu    sync.Mutex
 	task  string
@@ -47,8 +48,12 @@ type Step struct {
 	Loss, LR      float64
 }
 
-// NewProgress writes to w; tty says that w is a terminal.
+// NewProgress writes to w; tty says that w is a terminal. A bar is drawn only on
+// a file, whose width can be asked for.
 func NewProgress(w io.Writer, tty bool) *Progress {
+	if _, ok := w.(*os.File); !ok {
+		tty = false
+	}
 	return &Progress{w: w, tty: tty, every: 10 * time.Second, now: time.Now}
 }
 
@@ -63,14 +68,14 @@ func (p *Progress) Begin(task string, from, total int) {
 	if !p.tty {
 		return
 	}
-	options := []mpb.ContainerOption{mpb.WithOutput(p.w), mpb.ForceTTY(), mpb.WithRefreshRate(120 * time.Millisecond)}
-	if p.width > 0 {
-		options = append(options, mpb.WithWidth(p.width))
-	}
-	p.bars = mpb.New(options...)
-	p.bar = p.bars.New(int64(total), mpb.BarStyle().Lbound("|").Filler("█").Tip("█").Padding(" ").Rbound("|"),
+	p.bars = mpb.New(mpb.WithOutput(p.w), mpb.WithRefreshRate(120*time.Millisecond),
+		mpb.ContainerOptional(mpb.WithAutoRefresh(), p.force))
+	// Made without a total, the bar is not complete before Done says so: a
+	// complete bar draws no more, and lines printed above it would be lost.
+	p.bar = p.bars.New(0, mpb.BarStyle().Lbound("|").Filler("█").Tip("█").Padding(" ").Rbound("|"),
 		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return p.before() })),
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return p.after() })))
+	p.bar.SetTotal(int64(total), false)
 	p.bar.SetCurrent(int64(from))
 }
 
@@ -123,13 +128,17 @@ func (p *Progress) Print(text string) {
 // Done ends the task; an unfinished bar stays where it is.
 func (p *Progress) Done() {
 	p.mu.Lock()
-	bars, bar := p.bars, p.bar
+	bars, bar, complete := p.bars, p.bar, p.last.Done >= p.total
 	p.bars, p.bar = nil, nil
 	p.mu.Unlock()
 	if bars == nil {
 		return
 	}
-	bar.Abort(false) // nothing happens to one that is complete
+	if complete {
+		bar.SetTotal(-1, true)
+	} else {
+		bar.Abort(false)
+	}
 	bars.Wait()
 }
 
