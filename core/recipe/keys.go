@@ -118,7 +118,7 @@ func table() []Key {
 		{Path: "data.train", Help: "File of training examples instead of the one found by data.path."},
 		{Path: "data.valid", Help: "File of validation examples instead of the one found by data.path."},
 		{Path: "data.test", Help: "File of test examples instead of the one found by data.path."},
-		{Path: "data.format", Stage: StageCorpus, Default: "auto", Values: []string{"auto", "conll", "jsonl", "csv", "tsv", "parquet"}, Help: "Format of the files; auto goes by the file's ending."},
+		{Path: "data.format", Stage: StageCorpus, Default: "auto", Help: "Format of the files: conll, jsonl, csv, tsv, parquet or a dataset of the domain that has its own reader; auto goes by the file's ending."},
 		{Path: "data.encoding", Stage: StageCorpus, Default: "auto", Values: []string{"auto", "utf-8", "gb18030", "utf-16", "latin-1"}, Help: "Character encoding; auto guesses and says what it guessed."},
 		{Path: "data.text", Stage: StageCorpus, Help: "Column or field with the text; empty means text, or a guess that is reported."},
 		{Path: "data.text_b", Stage: StageCorpus, Help: "Column or field with the second text of a pair; empty means text_b if there is one."},
@@ -129,6 +129,7 @@ func table() []Key {
 		{Path: "data.scheme", Stage: StageCorpus, Default: "bio", Values: []string{"bio", "none"}, Help: "Tags of token files: bio converts IOB1 and IOBES to BIO, none leaves any tags as they are."},
 		{Path: "data.offsets", Stage: StageCorpus, Default: "bytes", Values: []string{"bytes", "chars"}, Help: "Unit of start and end of spans: bytes of UTF-8, or characters."},
 		{Path: "data.split", Stage: StageCorpus, Default: "[0.8, 0.1, 0.1]", min: 0, max: 1, Help: "Shares of train, valid and test where one file is split by the hash of its texts."},
+		{Path: "data.split_by", Stage: StageCorpus, Help: "Field whose rows stay together when one file is split, such as a document's name; empty means the text."},
 		{Path: "data.max_length", Stage: StageCorpus, Default: "auto", words: auto, min: 4, max: maxLength, Help: "Longest input in word pieces, special tokens included; auto is the model's limit, at most 256."},
 		{Path: "data.padding", Stage: StageTrain, Default: "longest", Values: []string{"longest", "max"}, Help: "Width of training batches: the longest row, with batches of similar length, or always max_length in plain shuffled order."},
 

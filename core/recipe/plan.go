@@ -41,7 +41,7 @@ type DataPlan struct {
 	Train     string            `yaml:"train"`
 	Valid     string            `yaml:"valid"`
 	Test      string            `yaml:"test"`
-	Format    string            `yaml:"format"`   // auto | conll | jsonl | csv | tsv | parquet
+	Format    string            `yaml:"format"`   // auto | conll | jsonl | csv | tsv | parquet | a dataset of the domain
 	Encoding  string            `yaml:"encoding"` // auto | utf-8 | gb18030 | utf-16 | latin-1
 	Text      string            `yaml:"text"`     // name of the column or field; "" = guessed
 	TextB     string            `yaml:"text_b"`
@@ -51,7 +51,8 @@ type DataPlan struct {
 	Labels    []string          `yaml:"labels"` // label order of a head that nobody declares
 	Scheme    string            `yaml:"scheme"` // bio | none
 	Offsets   string            `yaml:"offsets"`
-	Split     []float64         `yaml:"split"` // shares of train, valid, test
+	Split     []float64         `yaml:"split"`    // shares of train, valid, test
+	SplitBy   string            `yaml:"split_by"` // field whose values stay together; "" = the text
 	MaxLength int               `yaml:"max_length"`
 	Padding   string            `yaml:"padding"` // longest | max
 }

@@ -1,0 +1,211 @@
+package corpus
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"hash"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/islm-dev/islm/core/recipe"
+	"github.com/islm-dev/islm/core/token"
+	"github.com/islm-dev/islm/sdk"
+)
+
+// Encoder turns examples into what a model sees. It is safe for use by many
+// goroutines.
+type Encoder struct {
+	Tokenizer *token.Tokenizer
+	MaxLength int            // word pieces, special tokens included; 0 = no limit
+	Heads     []sdk.HeadSpec // one target each, in this order
+
+	outputs []map[string]int32 // label -> output, per head
+	once    sync.Once
+}
+
+func (e *Encoder) prepare() {
+	e.once.Do(func() {
+		e.outputs = make([]map[string]int32, len(e.Heads))
+		for i, h := range e.Heads {
+			e.outputs[i] = map[string]int32{}
+			for k, name := range recipe.Outputs(h) {
+				e.outputs[i][name] = int32(k)
+			}
+		}
+	})
+}
+
+// Key is the number that stands for an example in everything random: the first
+// eight bytes of the sha256 of its ID.
+func Key(id string) uint64 {
+	sum := sha256.Sum256([]byte(id))
+	return binary.LittleEndian.Uint64(sum[:8])
+}
+
+// Encode encodes one example. Tokens, where there are any, are encoded one by
+// one and aligned: the first piece carries the tag, tokens beyond the length
+// limit have no piece but keep their tag. Without tokens the text is encoded as
+// it runs, with TextB as the second text of a pair.
+func (e *Encoder) Encode(ex *sdk.Example) (*recipe.Encoded, error) {
+	e.prepare()
+	row := &recipe.Encoded{ID: ex.ID, Key: Key(ex.ID)}
+	switch {
+	case ex.Tokens != nil:
+		row.IDs, row.Starts = e.Tokenizer.EncodeTokens(ex.Text, ex.Tokens, e.MaxLength)
+	case ex.TextB != "":
+		enc, err := e.Tokenizer.EncodePair(ex.Text, ex.TextB, token.Options{Max: e.MaxLength})
+		if err != nil {
+			return nil, fmt.Errorf("encode %s: %w", ex.ID, err)
+		}
+		row.IDs, row.Types = enc.IDs, enc.Types
+	default:
+		enc := e.Tokenizer.Encode(ex.Text, token.Options{Max: e.MaxLength})
+		row.IDs, row.Types = enc.IDs, enc.Types
+	}
+	if !slices.ContainsFunc(row.Types, func(t int32) bool { return t != 0 }) {
+		row.Types = nil
+	}
+	row.Targets = make([]recipe.Target, len(e.Heads))
+	for i, h := range e.Heads {
+		if l, ok := ex.Labels[h.Name]; ok {
+			row.Targets[i] = target(h, e.outputs[i], l)
+		}
+	}
+	return row, nil
+}
+
+// target turns a label into numbers. Labels that the head does not have leave
+// the example without a target; tags it does not have become -1.
+func target(h sdk.HeadSpec, outputs map[string]int32, l sdk.Label) recipe.Target {
+	switch h.Kind {
+	case sdk.KindTag:
+		if l.Tags == nil {
+			return recipe.Target{}
+		}
+		tags := make([]int32, len(l.Tags))
+		for i, tag := range l.Tags {
+			k, ok := outputs[tag]
+			if !ok {
+				k = -1
+			}
+			tags[i] = k
+		}
+		return recipe.Target{Has: true, Tags: tags}
+	case sdk.KindMultilabel:
+		if l.Values == nil {
+			return recipe.Target{}
+		}
+		classes := make([]bool, len(h.Labels))
+		for _, v := range l.Values {
+			if k, ok := outputs[v]; ok {
+				classes[k] = true
+			}
+		}
+		return recipe.Target{Has: true, Classes: classes}
+	case sdk.KindRegress, sdk.KindRank:
+		if l.Number == nil {
+			return recipe.Target{}
+		}
+		return recipe.Target{Has: true, Value: float32(*l.Number)}
+	}
+	if len(l.Values) != 1 {
+		return recipe.Target{}
+	}
+	k, ok := outputs[l.Values[0]]
+	return recipe.Target{Has: ok, Class: k}
+}
+
+// EncodeAll encodes examples on several goroutines; the result has their order
+// and does not depend on how many there are. workers 0 means one per CPU.
+func (e *Encoder) EncodeAll(ctx context.Context, examples []sdk.Example, workers int) ([]*recipe.Encoded, error) {
+	if workers <= 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	const chunk = 64
+	rows := make([]*recipe.Encoded, len(examples))
+	errs := make([]error, workers)
+	next := make(chan int)
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for from := range next {
+				for i := from; i < min(from+chunk, len(examples)); i++ {
+					row, err := e.Encode(&examples[i])
+					if err != nil && errs[w] == nil {
+						errs[w] = err
+					}
+					rows[i] = row
+				}
+			}
+		})
+	}
+	for from := 0; from < len(examples) && ctx.Err() == nil; from += chunk {
+		next <- from
+	}
+	close(next)
+	wg.Wait()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
+}
+
+// GiveTokens gives the examples that have none their words, as tag heads need
+// them for prediction.
+func GiveTokens(examples []sdk.Example) {
+	for i := range examples {
+		if examples[i].Tokens == nil {
+			examples[i].Tokens = Words(examples[i].Text)
+		}
+	}
+}
+
+// writeExample adds everything that counts of an example to a digest.
+func writeExample(h hash.Hash, ex *sdk.Example) {
+	var b bytes.Buffer
+	text := func(s string) {
+		b.Write(binary.AppendUvarint(nil, uint64(len(s))))
+		b.WriteString(s)
+	}
+	number := func(n int) { b.Write(binary.AppendVarint(nil, int64(n))) }
+	text(ex.ID)
+	text(ex.Text)
+	text(ex.TextB)
+	number(len(ex.Tokens))
+	for _, t := range ex.Tokens {
+		number(t.Start)
+		number(t.End)
+	}
+	number(len(ex.Labels))
+	for _, head := range sortedKeys(ex.Labels) {
+		l := ex.Labels[head]
+		text(head)
+		number(len(l.Values))
+		for _, v := range l.Values {
+			text(v)
+		}
+		if l.Number != nil {
+			text(numberText(*l.Number))
+		}
+		number(len(l.Tags))
+		for _, t := range l.Tags {
+			text(t)
+		}
+		number(len(l.Spans))
+		for _, s := range l.Spans {
+			number(s.Start)
+			number(s.End)
+			text(s.Label)
+		}
+	}
+	h.Write(b.Bytes())
+}

@@ -1,0 +1,162 @@
+package corpus
+
+import (
+	"cmp"
+	"context"
+	"iter"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/islm-dev/islm/core/recipe"
+)
+
+// bucket is how many batches are sorted by length together: enough for little
+// padding, few enough that an epoch stays random.
+const bucket = 50
+
+// Loader gives the training batches of a shard.
+//
+// In an epoch the rows are shuffled; in stretches of 50 batches they are sorted
+// by length and cut into batches, which are shuffled in turn. With padding max
+// the rows stay in their shuffled order and every batch has the full width. No
+// row is left out; the last batch may be short.
+type Loader struct {
+	shard   *Shard
+	seed    uint64
+	size    int
+	width   int // padded width, 0 = the longest row's
+	shuffle bool
+}
+
+// NewLoader makes the loader that a plan asks for. maxLength is the width of
+// batches with padding max.
+func NewLoader(shard *Shard, plan *recipe.Plan, maxLength int) *Loader {
+	l := &Loader{shard: shard, seed: plan.Seed, size: max(1, plan.Train.BatchSize), shuffle: plan.Train.Shuffle}
+	if plan.Data.Padding == "max" {
+		l.width = maxLength
+	}
+	return l
+}
+
+// Len is the number of examples.
+func (l *Loader) Len() int { return l.shard.Len() }
+
+// Steps is the number of batches in an epoch.
+func (l *Loader) Steps(int) int { return (l.shard.Len() + l.size - 1) / l.size }
+
+// order returns the batches of an epoch as row numbers.
+func (l *Loader) order(epoch int) [][]int {
+	n := l.shard.Len()
+	rows := make([]int, n)
+	for i := range rows {
+		rows[i] = i
+	}
+	// One generator per epoch: the order depends on seed and epoch alone.
+	rng := rand.New(rand.NewPCG(l.seed, 0x6c6f61646572<<16|uint64(uint32(epoch)))) // "loader"
+	if l.shuffle {
+		rng.Shuffle(n, func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
+	}
+	sorted := l.shuffle && l.width == 0
+	if sorted {
+		for from := 0; from < n; from += bucket * l.size {
+			part := rows[from:min(from+bucket*l.size, n)]
+			slices.SortStableFunc(part, func(a, b int) int { return cmp.Compare(l.shard.Width(a), l.shard.Width(b)) })
+		}
+	}
+	batches := make([][]int, 0, l.Steps(epoch))
+	for from := 0; from < n; from += l.size {
+		batches = append(batches, rows[from:min(from+l.size, n)])
+	}
+	if sorted {
+		rng.Shuffle(len(batches), func(i, j int) { batches[i], batches[j] = batches[j], batches[i] })
+	}
+	return batches
+}
+
+// Epoch yields the batches of an epoch (from 0), beginning with batch from. A
+// goroutine keeps a few batches ready; it ends with the iteration.
+func (l *Loader) Epoch(ctx context.Context, epoch, from int) iter.Seq2[*recipe.Batch, error] {
+	return func(yield func(*recipe.Batch, error) bool) {
+		batches := l.order(epoch)
+		if from > len(batches) {
+			return
+		}
+		stream(ctx, l.shard, batches[max(from, 0):], l.width, yield)
+	}
+}
+
+// stream makes batches ahead of their use.
+func stream(ctx context.Context, shard *Shard, batches [][]int, width int, yield func(*recipe.Batch, error) bool) {
+	ctx, cancel := context.WithCancel(ctx)
+	ready := make(chan *recipe.Batch, 4)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer close(ready)
+		for _, rows := range batches {
+			select {
+			case ready <- shard.batch(rows, width):
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	defer func() {
+		cancel()
+		<-done
+	}()
+	for range batches {
+		if err := ctx.Err(); err != nil {
+			yield(nil, err)
+			return
+		}
+		b, ok := <-ready
+		if !ok {
+			yield(nil, ctx.Err())
+			return
+		}
+		if !yield(b, nil) {
+			return
+		}
+	}
+}
+
+// batch puts rows together. width 0 means that of the longest.
+func (s *Shard) batch(rows []int, width int) *recipe.Batch {
+	b := &recipe.Batch{Rows: make([]*recipe.Encoded, len(rows)), Index: slices.Clone(rows), Width: width}
+	for i, r := range rows {
+		b.Rows[i] = s.At(r)
+		b.Tokens += len(b.Rows[i].IDs)
+		b.Width = max(b.Width, len(b.Rows[i].IDs))
+	}
+	return b
+}
+
+// Source gives the rows of a shard sorted by length.
+type Source struct{ shard *Shard }
+
+// NewSource makes a source of a shard.
+func NewSource(shard *Shard) *Source { return &Source{shard} }
+
+// Len is the number of rows.
+func (s *Source) Len() int { return s.shard.Len() }
+
+// At returns row i, in the order of the data.
+func (s *Source) At(i int) *recipe.Encoded { return s.shard.At(i) }
+
+// Batches yields every row once, the shortest first, in batches of at most size.
+func (s *Source) Batches(ctx context.Context, size int) iter.Seq2[*recipe.Batch, error] {
+	return func(yield func(*recipe.Batch, error) bool) {
+		rows := make([]int, s.shard.Len())
+		for i := range rows {
+			rows[i] = i
+		}
+		slices.SortStableFunc(rows, func(a, b int) int { return cmp.Compare(s.shard.Width(a), s.shard.Width(b)) })
+		stream(ctx, s.shard, slices.Collect(slices.Chunk(rows, max(1, size))), 0, yield)
+	}
+}
+
+var (
+	_ recipe.Loader = (*Loader)(nil)
+	_ recipe.Source = (*Source)(nil)
+)

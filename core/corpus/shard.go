@@ -1,0 +1,372 @@
+package corpus
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+
+	"github.com/islm-dev/islm/core/recipe"
+	"github.com/islm-dev/islm/sdk"
+)
+
+// shardMagic begins a shard; its last digit is the version of the format.
+const shardMagic = "islmrow1"
+
+// Shard is the encoded examples of one split, in memory. It is safe for use by
+// many goroutines.
+//
+// The file is a header (magic, count of heads, their kinds, count of rows) and
+// then columns, all numbers little-endian: IDs of the rows, ids, token types,
+// starts, and one or two columns per head; at the end the sha256 of all before.
+type Shard struct {
+	kinds   []byte // per head: one of kindClass …
+	names   texts32
+	ids     lists
+	types   lists
+	starts  lists
+	targets []targetColumn
+	rows    int
+}
+
+// Kinds of targets in a shard.
+const (
+	kindClass byte = iota
+	kindClasses
+	kindTags
+	kindValue
+)
+
+// texts32 is a column of texts, lists one of lists of numbers: end[i] is where
+// row i ends.
+type texts32 struct {
+	end  []uint32
+	text []byte
+}
+
+type lists struct {
+	end    []uint64
+	values []int32
+}
+
+func (l *lists) add(values []int32) {
+	l.values = append(l.values, values...)
+	l.end = append(l.end, uint64(len(l.values)))
+}
+
+func (l *lists) at(i int) []int32 {
+	from := uint64(0)
+	if i > 0 {
+		from = l.end[i-1]
+	}
+	return l.values[from:l.end[i]:l.end[i]]
+}
+
+// targetColumn holds the targets of one head: has as 0 or 1, and by kind the
+// class, the bits of the value, the tags or the classes as 0 or 1.
+type targetColumn struct {
+	has    []int32
+	number []int32
+	list   lists
+}
+
+func kindOf(h sdk.HeadSpec) byte {
+	switch h.Kind {
+	case sdk.KindTag:
+		return kindTags
+	case sdk.KindMultilabel:
+		return kindClasses
+	case sdk.KindRegress, sdk.KindRank:
+		return kindValue
+	}
+	return kindClass
+}
+
+// NewShard keeps encoded rows in columns.
+func NewShard(heads []sdk.HeadSpec, rows []*recipe.Encoded) *Shard {
+	s := &Shard{rows: len(rows), targets: make([]targetColumn, len(heads))}
+	for _, h := range heads {
+		s.kinds = append(s.kinds, kindOf(h))
+	}
+	for _, r := range rows {
+		s.names.text = append(s.names.text, r.ID...)
+		s.names.end = append(s.names.end, uint32(len(s.names.text)))
+		s.ids.add(r.IDs)
+		s.types.add(r.Types)
+		s.starts.add(r.Starts)
+		for i := range heads {
+			s.targets[i].add(s.kinds[i], &r.Targets[i])
+		}
+	}
+	return s
+}
+
+func (c *targetColumn) add(kind byte, t *recipe.Target) {
+	has := int32(0)
+	if t.Has {
+		has = 1
+	}
+	c.has = append(c.has, has)
+	switch kind {
+	case kindTags:
+		c.list.add(t.Tags)
+	case kindClasses:
+		bits := make([]int32, len(t.Classes))
+		for i, b := range t.Classes {
+			if b {
+				bits[i] = 1
+			}
+		}
+		c.list.add(bits)
+	case kindValue:
+		c.number = append(c.number, int32(math.Float32bits(t.Value)))
+	default:
+		c.number = append(c.number, t.Class)
+	}
+}
+
+// Len is the number of rows.
+func (s *Shard) Len() int { return s.rows }
+
+// Width is the number of ids of row i.
+func (s *Shard) Width(i int) int { return len(s.ids.at(i)) }
+
+// Tokens is the number of ids of all rows, special tokens included.
+func (s *Shard) Tokens() int64 { return int64(len(s.ids.values)) }
+
+// At returns row i. Its slices belong to the shard: they must not be changed.
+func (s *Shard) At(i int) *recipe.Encoded {
+	from := uint32(0)
+	if i > 0 {
+		from = s.names.end[i-1]
+	}
+	r := &recipe.Encoded{ID: string(s.names.text[from:s.names.end[i]]), IDs: s.ids.at(i), Targets: make([]recipe.Target, len(s.kinds))}
+	r.Key = Key(r.ID)
+	if types := s.types.at(i); len(types) > 0 {
+		r.Types = types
+	}
+	if starts := s.starts.at(i); len(starts) > 0 {
+		r.Starts = starts
+	}
+	for k := range s.targets {
+		c, t := &s.targets[k], &r.Targets[k]
+		if c.has[i] == 0 {
+			continue
+		}
+		t.Has = true
+		switch s.kinds[k] {
+		case kindTags:
+			t.Tags = c.list.at(i)
+		case kindClasses:
+			bits := c.list.at(i)
+			t.Classes = make([]bool, len(bits))
+			for j, b := range bits {
+				t.Classes[j] = b != 0
+			}
+		case kindValue:
+			t.Value = math.Float32frombits(uint32(c.number[i]))
+		default:
+			t.Class = c.number[i]
+		}
+	}
+	return r
+}
+
+// bytes writes the shard.
+func (s *Shard) bytes() []byte {
+	size := 64 + 32 + len(s.kinds) + 4*len(s.names.end) + len(s.names.text) + 4*(len(s.ids.values)+len(s.types.values)+len(s.starts.values)) + 24*s.rows
+	b := make([]byte, 0, size)
+	b = append(b, shardMagic...)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(s.kinds)))
+	b = append(b, s.kinds...)
+	b = binary.LittleEndian.AppendUint64(b, uint64(s.rows))
+	for _, end := range s.names.end {
+		b = binary.LittleEndian.AppendUint32(b, end)
+	}
+	b = append(b, s.names.text...)
+	for _, l := range []*lists{&s.ids, &s.types, &s.starts} {
+		b = l.append(b)
+	}
+	for k := range s.targets {
+		c := &s.targets[k]
+		b = appendInts(b, c.has)
+		if s.kinds[k] == kindTags || s.kinds[k] == kindClasses {
+			b = c.list.append(b)
+		} else {
+			b = appendInts(b, c.number)
+		}
+	}
+	sum := sha256.Sum256(b)
+	return append(b, sum[:]...)
+}
+
+func (l *lists) append(b []byte) []byte {
+	for _, end := range l.end {
+		b = binary.LittleEndian.AppendUint64(b, end)
+	}
+	return appendInts(b, l.values)
+}
+
+func appendInts(b []byte, values []int32) []byte {
+	for _, v := range values {
+		b = binary.LittleEndian.AppendUint32(b, uint32(v))
+	}
+	return b
+}
+
+// errTorn tells that a shard is not what was written.
+var errTorn = errors.New("the shard is damaged")
+
+// parseShard reads what bytes wrote.
+func parseShard(data []byte) (*Shard, error) {
+	if len(data) < len(shardMagic)+4+8+sha256.Size || string(data[:len(shardMagic)]) != shardMagic {
+		return nil, errTorn
+	}
+	body := data[:len(data)-sha256.Size]
+	if sum := sha256.Sum256(body); string(sum[:]) != string(data[len(body):]) {
+		return nil, errTorn
+	}
+	r := &shardReader{b: body[len(shardMagic):]}
+	s := &Shard{}
+	s.kinds = r.take(int(r.u32()))
+	s.rows = int(r.u64())
+	if r.bad || s.rows < 0 || s.rows > len(body) {
+		return nil, errTorn
+	}
+	s.names.end = make([]uint32, s.rows)
+	for i := range s.names.end {
+		s.names.end[i] = r.u32()
+		if i > 0 && s.names.end[i] < s.names.end[i-1] {
+			r.bad = true
+		}
+	}
+	if s.rows > 0 {
+		s.names.text = r.take(int(s.names.end[s.rows-1]))
+	}
+	for _, l := range []*lists{&s.ids, &s.types, &s.starts} {
+		r.lists(l, s.rows)
+	}
+	s.targets = make([]targetColumn, len(s.kinds))
+	for k := range s.targets {
+		c := &s.targets[k]
+		c.has = r.ints(s.rows)
+		if s.kinds[k] == kindTags || s.kinds[k] == kindClasses {
+			r.lists(&c.list, s.rows)
+		} else {
+			c.number = r.ints(s.rows)
+		}
+	}
+	if r.bad || len(r.b) != 0 {
+		return nil, errTorn
+	}
+	return s, nil
+}
+
+// shardReader takes numbers from the front; bad is set when there are too few.
+type shardReader struct {
+	b   []byte
+	bad bool
+}
+
+func (r *shardReader) take(n int) []byte {
+	if r.bad || n < 0 || n > len(r.b) {
+		r.bad = true
+		return nil
+	}
+	b := r.b[:n:n]
+	r.b = r.b[n:]
+	return b
+}
+
+func (r *shardReader) u32() uint32 {
+	if b := r.take(4); b != nil {
+		return binary.LittleEndian.Uint32(b)
+	}
+	return 0
+}
+
+func (r *shardReader) u64() uint64 {
+	if b := r.take(8); b != nil {
+		return binary.LittleEndian.Uint64(b)
+	}
+	return 0
+}
+
+func (r *shardReader) ints(n int) []int32 {
+	if n > len(r.b)/4 {
+		r.bad = true
+		return nil
+	}
+	values := make([]int32, n)
+	b := r.take(4 * n)
+	if r.bad {
+		return nil
+	}
+	for i := range values {
+		values[i] = int32(binary.LittleEndian.Uint32(b[4*i:]))
+	}
+	return values
+}
+
+func (r *shardReader) lists(l *lists, rows int) {
+	b := r.take(8 * rows)
+	if r.bad {
+		return
+	}
+	l.end = make([]uint64, rows)
+	last := uint64(0)
+	for i := range l.end {
+		l.end[i] = binary.LittleEndian.Uint64(b[8*i:])
+		if l.end[i] < last {
+			r.bad = true
+		}
+		last = l.end[i]
+	}
+	if last > uint64(len(r.b)) {
+		r.bad = true
+		return
+	}
+	l.values = r.ints(int(last))
+}
+
+// writeShard writes a shard to a new file and waits for the disk.
+func writeShard(path string, s *Shard) (err error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return fmt.Errorf("write shard: %w", err)
+	}
+	defer func() {
+		if closing := f.Close(); err == nil && closing != nil {
+			err = fmt.Errorf("write shard: %w", closing)
+		}
+	}()
+	if _, err := f.Write(s.bytes()); err != nil {
+		return fmt.Errorf("write shard: %w", err)
+	}
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("write shard: %w", err)
+	}
+	return nil
+}
+
+func readShard(path string) (*Shard, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(f)
+	if closing := f.Close(); err == nil {
+		err = closing
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read shard: %w", err)
+	}
+	s, err := parseShard(data)
+	if err != nil {
+		return nil, fmt.Errorf("read shard %s: %w", path, err)
+	}
+	return s, nil
+}
