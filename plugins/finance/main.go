@@ -1,0 +1,20 @@
+package main
+
+import (
+	"embed"
+
+	"github.com/islm-dev/islm/sdk"
+	"github.com/islm-dev/islm/sdk/serve"
+)
+
+//go:embed domain.yaml DATASHEET.md vocab data
+var files embed.FS
+
+func domain() sdk.Domain {
+	return sdk.Domain{
+		FS:      files,
+		Readers: map[string]sdk.Reader{"phrasebank": readPhraseBank, "lines": readLines},
+	}
+}
+
+func main() { serve.Main(domain()) }

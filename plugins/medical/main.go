@@ -1,0 +1,15 @@
+package main
+
+import (
+	"embed"
+
+	"github.com/islm-dev/islm/sdk"
+	"github.com/islm-dev/islm/sdk/serve"
+)
+
+//go:embed domain.yaml vocab data
+var files embed.FS
+
+func domain() sdk.Domain { return sdk.Domain{FS: files} }
+
+func main() { serve.Main(domain()) }
