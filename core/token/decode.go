@@ -191,7 +191,7 @@ func bytePiece(p string) (byte, bool) {
 		case c >= '0' && c <= '9':
 			b |= c - '0'
 		case c|0x20 >= 'a' && c|0x20 <= 'f':
-			b |= c|0x20 - 'a' + 10
+			b |= c | 0x20 - 'a' + 10
 		default:
 			return 0, false
 		}

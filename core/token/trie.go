@@ -25,33 +25,59 @@ type trieEntry struct {
 // newTrie builds a trie. Of equal keys the last counts; empty ones are ignored.
 func newTrie(entries []trieEntry) *trie {
 	slices.SortStableFunc(entries, func(a, b trieEntry) int { return strings.Compare(a.key, b.key) })
-	b := &trieBuilder{}
-	b.grow(512)
-	b.slots[0].check = 0
-	b.head = 1
 	for len(entries) > 0 && entries[0].key == "" {
 		entries = entries[1:]
 	}
+	b := &trieBuilder{}
+	b.grow()
+	b.take(0, 0)
 	if len(entries) > 0 {
 		b.place(0, entries, 0)
 	}
-	end := len(b.slots)
-	for end > 257 && b.slots[end-1].check < 0 {
-		end--
+	for len(b.slots) < int(b.last)+257 { // every lookup base+byte must stay within the array
+		b.grow()
 	}
-	// Every lookup base+byte must stay within the array.
-	return &trie{slots: slices.Clone(b.slots[:min(len(b.slots), end+256)])}
+	return &trie{slots: slices.Clone(b.slots[:b.last+257])}
 }
 
+// trieBuilder keeps the free slots in a ring through slot 0, in rising order.
 type trieBuilder struct {
-	slots []trieSlot
-	head  int // no slot before it is free, or worth a look
+	slots      []trieSlot
+	next, prev []int32
+	last       int32 // the highest slot taken
+	// wide is where the search for room for several children begins; the slots
+	// before it are left to nodes with one child.
+	wide int32
 }
 
-func (b *trieBuilder) grow(n int) {
-	for len(b.slots) < n {
+// grow appends a block of free slots.
+func (b *trieBuilder) grow() {
+	from := int32(len(b.slots))
+	for i := range int32(1024) + from/4 {
 		b.slots = append(b.slots, trieSlot{check: -1, value: -1})
+		b.next = append(b.next, from+i+1)
+		b.prev = append(b.prev, from+i-1)
 	}
+	end := int32(len(b.slots)) - 1
+	b.next[end] = 0
+	if from == 0 {
+		b.prev[0] = end
+		return
+	}
+	tail := b.prev[0]
+	b.next[tail], b.prev[from], b.prev[0] = from, tail, end
+}
+
+func (b *trieBuilder) take(slot, parent int32) {
+	b.slots[slot].check = parent
+	b.last = max(b.last, slot)
+	if slot == 0 {
+		return // the ring's anchor
+	}
+	if slot == b.wide {
+		b.wide = b.next[slot]
+	}
+	b.next[b.prev[slot]], b.prev[b.next[slot]] = b.next[slot], b.prev[slot]
 }
 
 type trieGroup struct {
@@ -82,39 +108,45 @@ func (b *trieBuilder) place(at int32, entries []trieEntry, depth int) {
 	base := b.find(groups)
 	b.slots[at].base = base
 	for _, g := range groups {
-		b.slots[base+int32(g.c)].check = at
+		b.take(base+int32(g.c), at)
 	}
 	for _, g := range groups {
 		b.place(base+int32(g.c), entries[g.a:g.b], depth+1)
 	}
 }
 
-// find gives a base at which all children have a free slot.
+// find gives a base, at least 1, at which all children have a free slot.
 func (b *trieBuilder) find(groups []trieGroup) int32 {
-	for b.head < len(b.slots) && b.slots[b.head].check >= 0 {
-		b.head++
+	first, span := int32(groups[0].c), int32(groups[len(groups)-1].c-groups[0].c)
+	at := b.next[0]
+	if len(groups) > 1 && b.wide > 0 {
+		at = b.wide
 	}
-	first := int(groups[0].c)
-	tries := 0
-	for at := max(b.head, first+1); ; at++ {
-		b.grow(at + 512)
-		if b.slots[at].check >= 0 {
+	for tries := 0; ; at = b.next[at] {
+		for at == 0 || int(at+span) >= len(b.slots) {
+			fresh := int32(len(b.slots))
+			b.grow()
+			if at == 0 {
+				at = fresh
+			}
+		}
+		if at <= first {
 			continue
 		}
-		base := at - first
-		fits := true
+		base, fits := at-first, true
 		for _, g := range groups[1:] {
-			if b.slots[base+int(g.c)].check >= 0 {
+			if b.slots[base+int32(g.c)].check >= 0 {
 				fits = false
 				break
 			}
 		}
 		if fits {
-			return int32(base)
+			if tries > 32 {
+				b.wide = at
+			}
+			return base
 		}
-		if tries++; tries == 64 && at-b.head > 4096 {
-			b.head = at - 2048 // crowded: leave the gaps behind
-		}
+		tries++
 	}
 }
 

@@ -39,8 +39,8 @@ type charTables struct {
 	catIndex  [0x1100]uint16
 	catBlocks [][256]uint8
 	catNames  map[string]uint32 // name of a category, or of its first letter -> bits
-	letters   uint32         // bits of L
-	numbers   uint32         // bits of N
+	letters   uint32            // bits of L
+	numbers   uint32            // bits of N
 	decomp    map[rune]decomposition
 	compose   map[[2]rune]rune
 }
