@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rivo/uniseg"
+
 	"github.com/islm-dev/islm/core/metric"
 )
 
@@ -359,7 +361,11 @@ func compare(before, r *metric.Report) []compareView {
 
 func matrix(c *metric.Confusion, t func(string) string) *matrixView {
 	order := confusionOrder(c)
-	m := &matrixView{HasNone: c.Missed != nil, Upright: len(order) > 6}
+	wide := 0
+	for _, label := range c.Labels {
+		wide += 2 + uniseg.StringWidth(label)
+	}
+	m := &matrixView{HasNone: c.Missed != nil, Upright: len(order) > 6 || wide > 42}
 	for _, i := range order {
 		m.Columns = append(m.Columns, c.Labels[i])
 		row := matrixRow{Label: c.Labels[i]}
