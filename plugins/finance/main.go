@@ -7,7 +7,7 @@ import (
 	"github.com/islm-dev/islm/sdk/serve"
 )
 
-//go:embed domain.yaml DATASHEET.md vocab data
+//go:embed domain.yaml vocab data
 var files embed.FS
 
 func domain() sdk.Domain {
