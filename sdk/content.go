@@ -35,13 +35,15 @@ func Load(d Domain) (*Content, Diagnostics) {
 	}
 	c.Manifest = m
 	var problems Diagnostics
-	c.Terms, problems = LoadTerms(d.FS, m)
+	var places []place
+	c.Terms, places, problems = loadTerms(d.FS, m)
 	ds.Add(problems...)
 	c.Entities, c.Facts, problems = LoadFacts(d.FS, m, d.Facts != nil)
 	ds.Add(problems...)
 	c.Rules, problems = LoadRules(d, m)
 	ds.Add(problems...)
 	ds.Add(c.checkHooks()...)
+	ds.Add(c.checkEntities(places)...)
 	digest, err := c.digest()
 	if err != nil {
 		ds.Add(Diagnostic{Code: "manifest.read", Summary: "the domain's files cannot be read: " + plainError(err), Source: FromPlugin})
@@ -188,9 +190,21 @@ func checkRules(name string, data []byte, augmenters map[string]Augmenter) Diagn
 // checkHooks checks that hooks and manifest name each other.
 func (c *Content) checkHooks() Diagnostics {
 	var ds Diagnostics
+	at := func(string) Diagnostic { return Diagnostic{File: ManifestFile} }
+	if data, err := readFile(c.Domain.FS, ManifestFile); err == nil {
+		if doc, _ := ParseYAML(ManifestFile, data); doc != nil {
+			at = doc.At
+		}
+	}
+	report := func(severity Severity, code, path, remedy, format string, args ...any) {
+		d := at(path)
+		d.Severity, d.Code, d.Path, d.Remedy, d.Source = severity, code, path, remedy, FromPlugin
+		d.Summary = fmt.Sprintf(format, args...)
+		ds.Add(d)
+	}
 	used := map[string]bool{}
 	readers := sortedKeys(c.Domain.Readers)
-	for _, d := range c.Manifest.Datasets {
+	for i, d := range c.Manifest.Datasets {
 		if d.Hook == "" {
 			continue
 		}
@@ -200,35 +214,46 @@ func (c *Content) checkHooks() Diagnostics {
 			if remedy == "" {
 				remedy = "add it to Readers in sdk.Domain"
 			}
-			ds.Add(Diagnostic{Code: "dataset.hook", File: ManifestFile, Path: "datasets." + d.Name + ".hook", Source: FromPlugin, Remedy: remedy,
-				Summary: fmt.Sprintf("dataset %q is read by %q, but the domain has no such reader", d.Name, d.Hook)})
+			report(Error, "dataset.hook", fmt.Sprintf("datasets[%d].hook", i), remedy, "dataset %q is read by %q, but the domain has no such reader", d.Name, d.Hook)
 		}
 	}
 	for _, r := range readers {
 		if c.Domain.Readers[r] == nil {
-			ds.Add(Diagnostic{Code: "hook.nil", Source: FromPlugin, Summary: fmt.Sprintf("reader %q is nil", r)})
+			report(Error, "hook.nil", "", "", "reader %q is nil", r)
 		}
 		if !used[r] {
-			ds.Add(Diagnostic{Severity: Warning, Code: "hook.unused", File: ManifestFile, Path: "datasets", Source: FromPlugin,
-				Summary: fmt.Sprintf("no dataset names the reader %q", r), Remedy: "declare one: NAME: {hook: " + r + "}"})
+			report(Warning, "hook.unused", "datasets", "declare one: NAME: {hook: "+r+"}", "no dataset names the reader %q", r)
 		}
 	}
 	for _, a := range sortedKeys(c.Domain.Augmenters) {
 		if c.Domain.Augmenters[a] == nil {
-			ds.Add(Diagnostic{Code: "hook.nil", Source: FromPlugin, Summary: fmt.Sprintf("augmenter %q is nil", a)})
+			report(Error, "hook.nil", "", "", "augmenter %q is nil", a)
 		}
 	}
-	if c.Domain.Facts == nil {
-		ids := map[string]bool{}
-		for _, e := range c.Entities {
-			ids[e.ID] = true
+	return ds
+}
+
+// checkEntities checks that the terms of the files, which stand at places, name
+// entities that exist.
+func (c *Content) checkEntities(places []place) Diagnostics {
+	var ds Diagnostics
+	if c.Domain.Facts != nil {
+		return ds // the hook may add them
+	}
+	ids := map[string]bool{}
+	for _, e := range c.Entities {
+		ids[e.ID] = true
+	}
+	known := sortedKeys(ids)
+	for i, t := range c.Terms {
+		if t.EntityID == "" || ids[t.EntityID] {
+			continue
 		}
-		for _, t := range c.Terms {
-			if t.EntityID != "" && !ids[t.EntityID] {
-				ds.Add(Diagnostic{Code: "vocab.entity", Source: FromPlugin, Summary: fmt.Sprintf("term %q names the entity %q, which no file declares", t.Text, t.EntityID),
-					Remedy: "add it to kg/entities.tsv"})
-			}
+		remedy := "add it to the entities"
+		if near := Nearest(t.EntityID, known); near != "" {
+			remedy = fmt.Sprintf("did you mean %q?", near)
 		}
+		reporter{places[i].file, &ds}.at(places[i].line, "vocab.entity", remedy, "term %q names the entity %q, which is not there", t.Text, t.EntityID)
 	}
 	return ds
 }

@@ -144,13 +144,22 @@ func (r reporter) weight(line int, cell string) float64 {
 // A file has the columns text, kind, lang, canonical, synonyms (separated by |),
 // weight and entity; only text is needed.
 func LoadTerms(fsys fs.FS, m *Manifest) ([]Term, Diagnostics) {
+	terms, _, ds := loadTerms(fsys, m)
+	return terms, ds
+}
+
+// place is where something stands in a domain's files.
+type place struct {
+	file string
+	line int
+}
+
+// loadTerms is LoadTerms with the place of each term.
+func loadTerms(fsys fs.FS, m *Manifest) ([]Term, []place, Diagnostics) {
 	var ds Diagnostics
 	var terms []Term
+	var places []place
 	type key struct{ text, lang string }
-	type place struct {
-		file string
-		line int
-	}
 	first := map[key]place{}
 	columns := func([]string) []string {
 		return []string{"text", "kind", "lang", "canonical", "synonyms", "weight", "entity"}
@@ -187,9 +196,10 @@ func LoadTerms(fsys fs.FS, m *Manifest) ([]Term, Diagnostics) {
 			}
 			first[k] = place{name, row.line}
 			terms = append(terms, term)
+			places = append(places, place{name, row.line})
 		}
 	}
-	return terms, ds
+	return terms, places, ds
 }
 
 // LoadFacts reads the knowledge files of a manifest that LoadManifest returned. A
@@ -202,11 +212,7 @@ func LoadFacts(fsys fs.FS, m *Manifest, open bool) ([]Entity, []Fact, Diagnostic
 	var ds Diagnostics
 	var entities []Entity
 	var facts []Fact
-	type placed struct {
-		file string
-		line int
-	}
-	ids, at := map[string]placed{}, []placed(nil)
+	ids, at := map[string]place{}, []place(nil)
 	entityColumns := []string{"id", "type", "names"}
 	factColumns := []string{"subject", "relation", "object", "literal", "weight", "source"}
 	columns := func(header []string) []string {
@@ -245,7 +251,7 @@ func LoadFacts(fsys fs.FS, m *Manifest, open bool) ([]Entity, []Fact, Diagnostic
 					r.at(row.line, "kg.duplicate", "keep one of the two", "entity %q is there twice, first in %s:%d", e.ID, p.file, p.line)
 					continue
 				}
-				ids[e.ID] = placed{name, row.line}
+				ids[e.ID] = place{name, row.line}
 				if !slices.Contains(m.KG.Entities, e.Type) {
 					r.at(row.line, "kg.type", orDeclare(e.Type, m.KG.Entities, "kg.entities"), "entity %q has the unknown type %q", e.ID, e.Type)
 				}
@@ -273,7 +279,7 @@ func LoadFacts(fsys fs.FS, m *Manifest, open bool) ([]Entity, []Fact, Diagnostic
 					r.at(row.line, "kg.relation", orDeclare(f.Relation, m.KG.Relations, "kg.relations"), "unknown relation %q", f.Relation)
 				}
 				facts = append(facts, f)
-				at = append(at, placed{name, row.line})
+				at = append(at, place{name, row.line})
 			}
 		default:
 			r.at(1, "kg.columns", "entities have the columns id, type, names; facts subject, relation, object, weight, source", "the file holds neither entities nor facts")

@@ -24,6 +24,8 @@ const (
 	MaxYAMLBytes = 4 << 20
 	maxYAMLNodes = 1 << 20
 	maxYAMLDepth = 100
+	// maxYAMLProblems ends the list for a file that is wrong throughout.
+	maxYAMLProblems = 200
 )
 
 // DecodeYAML decodes one YAML document strictly into the value that into points
@@ -66,6 +68,7 @@ type Document struct {
 // there was an error.
 func ParseYAML(name string, data []byte) (doc *Document, ds Diagnostics) {
 	fail := func(line int, code, summary, remedy string) (*Document, Diagnostics) {
+		line = min(line, 1+bytes.Count(data, []byte("\n")))
 		return nil, Diagnostics{{Severity: Error, Code: code, File: name, Line: line, Summary: summary, Remedy: remedy}}
 	}
 	if len(data) > MaxYAMLBytes {
@@ -106,13 +109,23 @@ func ParseYAML(name string, data []byte) (doc *Document, ds Diagnostics) {
 
 var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:unmarshal errors:\s*)?line (\d+): `)
 
+// parserProblem matches the messages of yaml.v3's parser, which counts lines from
+// 0 where its scanner and decoder count from 1.
+var parserProblem = regexp.MustCompile(`^(did not find expected (<|key|node|'-'|',')|found (undefined|duplicate|incompatible))`)
+
+// yamlErrorLine separates the line from the text of an error of yaml.v3; the line
+// is 0 if it gives none.
 func yamlErrorLine(err error) (line int, text string) {
 	text = err.Error()
 	if m := yamlLine.FindStringSubmatch(text); m != nil {
 		line, _ = strconv.Atoi(m[1])
 		text = text[len(m[0]):]
 	}
-	return line, strings.TrimPrefix(text, "yaml: ")
+	text = strings.TrimPrefix(text, "yaml: ")
+	if parserProblem.MatchString(text) {
+		line++
+	}
+	return line, text
 }
 
 func firstInvalid(data []byte) int {
@@ -245,19 +258,21 @@ type yamlWalk struct {
 }
 
 func (w *yamlWalk) report(n *yaml.Node, code, path, remedy, format string, args ...any) {
+	if len(w.ds) == maxYAMLProblems {
+		w.full = true
+		w.ds.Add(Diagnostic{Severity: Error, Code: "yaml.limit", File: w.doc.name, Line: n.Line, Column: n.Column,
+			Summary: fmt.Sprintf("more than %d problems, the rest is not shown", maxYAMLProblems)})
+	}
+	if len(w.ds) > maxYAMLProblems {
+		return
+	}
 	w.ds.Add(Diagnostic{Severity: Error, Code: code, File: w.doc.name, Line: n.Line, Column: n.Column,
 		Path: path, Summary: fmt.Sprintf(format, args...), Remedy: remedy})
 }
 
 // enter resolves aliases and counts n; it returns nil if a limit is reached.
 func (w *yamlWalk) enter(n *yaml.Node, path string, depth int) *yaml.Node {
-	if w.full {
-		return nil
-	}
-	w.budget--
-	if w.budget < 0 {
-		w.full = true
-		w.report(n, "yaml.limit", path, "", "the file expands to more than %d values", maxYAMLNodes)
+	if !w.spend(n, path, 1) {
 		return nil
 	}
 	if depth > maxYAMLDepth {
@@ -272,6 +287,19 @@ func (w *yamlWalk) enter(n *yaml.Node, path string, depth int) *yaml.Node {
 		n = n.Alias
 	}
 	return n
+}
+
+// spend counts values against the limit; it reports whether there is room.
+func (w *yamlWalk) spend(n *yaml.Node, path string, values int) bool {
+	if w.full {
+		return false
+	}
+	if w.budget -= values; w.budget < 0 {
+		w.report(n, "yaml.limit", path, "", "the file expands to more than %d values", maxYAMLNodes)
+		w.full = true
+		return false
+	}
+	return true
 }
 
 var (
@@ -333,7 +361,7 @@ func (w *yamlWalk) value(n *yaml.Node, v reflect.Value, path string, depth int) 
 	case reflect.Map:
 		w.mapping(n, v, path, depth)
 	case reflect.Slice:
-		w.sequence(n, v, path, depth, "")
+		w.sequence(n, v, path, depth)
 	default:
 		w.scalar(n, v, path)
 	}
@@ -527,6 +555,9 @@ func in(path string) string {
 // pairs calls f for every key and value of a mapping, merge keys expanded, and
 // reports keys given twice or that are no plain text.
 func (w *yamlWalk) pairs(n *yaml.Node, path string, depth int, f func(key, val *yaml.Node)) {
+	if !w.spend(n, path, len(n.Content)/2) {
+		return
+	}
 	own := map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key := n.Content[i]
@@ -561,7 +592,7 @@ func (w *yamlWalk) pairs(n *yaml.Node, path string, depth int, f func(key, val *
 // mapping itself has none.
 func (w *yamlWalk) merge(val *yaml.Node, path string, depth int, own map[string]int, done map[string]bool, f func(key, val *yaml.Node)) {
 	val = w.enter(val, path, depth)
-	if val == nil {
+	if val == nil || !w.spend(val, path, len(val.Content)/2) {
 		return
 	}
 	switch val.Kind {
@@ -613,7 +644,7 @@ func (w *yamlWalk) mapping(n *yaml.Node, v reflect.Value, path string, depth int
 }
 
 // sequence decodes into a slice.
-func (w *yamlWalk) sequence(n *yaml.Node, v reflect.Value, path string, depth int, _ string) {
+func (w *yamlWalk) sequence(n *yaml.Node, v reflect.Value, path string, depth int) {
 	if n.Kind != yaml.SequenceNode {
 		w.report(n, "yaml.type", path, "", "%s is %s, a list is wanted", subject(path), kindOf(n))
 		return
