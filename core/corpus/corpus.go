@@ -79,7 +79,7 @@ func SplitNames() []string { return []string{"train", "valid", "test"} }
 // error. An error means that nothing could be read: a missing file, a plugin
 // that died, an interrupt.
 func Read(ctx context.Context, req Request) (*Corpus, sdk.Diagnostics, error) {
-	p := &problems{}
+	p := &problems{check: req.Check}
 	c := &Corpus{}
 	splits, err := c.load(ctx, &req, p)
 	if err != nil {

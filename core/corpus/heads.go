@@ -582,8 +582,10 @@ func fillTags(h *sdk.HeadSpec, g *group, declared bool, req *Request, p *problem
 }
 
 // spanTags gives the tokens of a row BIO tags from spans. A token that a span
-// only touches belongs to it, with a warning.
+// only touches belongs to it, with a warning. Of spans that overlap the one that
+// begins first, then the longer, keeps the words, with a warning.
 func spanTags(r *row, spans []sdk.Span, p *problems) []string {
+	slices.SortStableFunc(spans, func(a, b sdk.Span) int { return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(b.End, a.End)) })
 	tags := make([]string, len(r.Tokens))
 	for i := range tags {
 		tags[i] = "O"
@@ -608,12 +610,16 @@ func spanTags(r *row, spans []sdk.Span, p *problems) []string {
 			}
 		}
 		if !begun || taken {
-			what := "shares a word with another span, which keeps it"
-			if !begun {
-				what = "has no word of its own and is lost"
+			what := "overlaps another span, which keeps the words they share"
+			switch {
+			case !taken:
+				what = "holds no word and is lost"
+			case !begun:
+				what = "lies within the words of another span and is lost"
 			}
 			p.add(sdk.Diagnostic{Severity: sdk.Warning, Code: "data.span", File: r.File, Line: r.Line,
-				Summary: fmt.Sprintf("span %q [%d, %d) %q %s", s.Label, s.Start, s.End, clip(r.Text[s.Start:s.End]), what)})
+				Summary: fmt.Sprintf("span %q [%d, %d) %q %s", s.Label, s.Start, s.End, clip(r.Text[s.Start:s.End]), what),
+				Remedy:  "a tag head gives each word one tag: use a head for each layer of spans"})
 		}
 	}
 	return tags

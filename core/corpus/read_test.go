@@ -247,7 +247,7 @@ func TestSpans(t *testing.T) {
 		`{"text": "abc", "spans": [{"start": 1, "end": 9, "label": "X"}]}`,
 		`{"text": "苹果", "spans": [{"start": 0, "end": 2, "label": "X"}]}`,
 		`{"text": "abc", "spans": [{"start": 2, "end": 2, "label": "X"}]}`,
-		`{"text": "abc def", "spans": [{"start": 0, "end": 5, "label": "X"}, {"start": 4, "end": 7, "label": "Y"}]}`,
+		`{"text": "abc def gh", "spans": [{"start": 4, "end": 7, "label": "Y"}, {"start": 0, "end": 7, "label": "X"}, {"start": 4, "end": 10, "label": "Z"}]}`,
 		`{"text": "abc", "spans": [{"start": "0", "end": 2, "label": "X"}]}`,
 		`{"text": "abc", "spans": [{"start": 0, "end": 2, "label": "X", "text": "bc"}]}`,
 		`{"text": "abcdef", "spans": [{"start": 1, "end": 3, "label": "X"}]}`,
@@ -257,9 +257,10 @@ func TestSpans(t *testing.T) {
 		`error[data.span] train.jsonl:1: span "X" [1, 9) lies outside the text of 3 bytes`,
 		`error[data.span] train.jsonl:2: span "X" [0, 2) cuts a character`,
 		`error[data.span] train.jsonl:3: span "X" [2, 2) is empty`,
-		`error[data.span] train.jsonl:4: spans "X" [0, 5) and "Y" [4, 7) overlap`,
 		`error[data.span] train.jsonl:5: spans[0] wants whole numbers`,
 		`error[data.span] train.jsonl:6: span "X" [0, 2) is "ab" in the text, the file says "bc"`,
+		`warning[data.span] train.jsonl:4: span "Z" [4, 10) "def gh" overlaps another span`,
+		`warning[data.span] train.jsonl:4: span "Y" [4, 7) "def" lies within the words of another span and is lost`,
 		`warning[data.span] train.jsonl:7: span "X" [1, 3) "bc" cuts the word "abcdef"`)
 }
 
@@ -371,7 +372,7 @@ func TestParquet(t *testing.T) {
 		t.Fatal(err)
 	}
 	c, ds := read(t, folder(t, map[string]string{"train-00000-of-00001.parquet": b.String()}), Request{})
-	expect(t, ds, `warning[data.span]`, `warning[data.span]`, `warning[data.span]`)
+	expect(t, ds, `warning[data.span]`, `warning[data.span]`, `[2, 4) "ne" lies within the words`)
 	var got []map[string]sdk.Label
 	for _, ex := range c.Train {
 		got = append(got, ex.Labels)

@@ -6,12 +6,15 @@ import (
 	"github.com/islm-dev/islm/sdk"
 )
 
-// maxPerProblem is how many diagnostics of one code are kept for one file; the
-// rest is counted.
-const maxPerProblem = 20
+// How many diagnostics of one code are kept for one file; the rest is counted.
+const (
+	maxErrors   = 20
+	maxWarnings = 5
+)
 
 // problems collects diagnostics and bounds their number.
 type problems struct {
+	check bool // as many warnings as errors
 	ds    sdk.Diagnostics
 	more  map[problemKey]int
 	order []problemKey
@@ -39,9 +42,16 @@ func (p *problems) add(d sdk.Diagnostic) {
 	if n == 0 {
 		p.order = append(p.order, key)
 	}
-	if n < maxPerProblem {
+	if n < p.limit(d.Severity) {
 		p.ds.Add(d)
 	}
+}
+
+func (p *problems) limit(s sdk.Severity) int {
+	if s == sdk.Error || p.check {
+		return maxErrors
+	}
+	return maxWarnings
 }
 
 func (p *problems) errorf(code, file string, line int, format string, args ...any) {
@@ -56,7 +66,7 @@ func (p *problems) notice(code, file, format string, args ...any) {
 func (p *problems) diagnostics() sdk.Diagnostics {
 	ds := append(sdk.Diagnostics(nil), p.ds...)
 	for _, key := range p.order {
-		if n := p.more[key] - maxPerProblem; n > 0 {
+		if n := p.more[key] - p.limit(key.severity); n > 0 {
 			ds.Add(sdk.Diagnostic{Severity: key.severity, Code: key.code, File: key.file, Source: sdk.FromData,
 				Summary: fmt.Sprintf("and %d more of this kind", n)})
 		}

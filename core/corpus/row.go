@@ -412,15 +412,6 @@ func (f *fieldReader) spans(r *row, rec record, list []any, name string) ([]sdk.
 		entity, _ := scalarText(object["entity_id"])
 		spans = append(spans, sdk.Span{Start: start, End: end, Label: label, EntityID: entity})
 	}
-	slices.SortStableFunc(spans, func(a, b sdk.Span) int { return a.Start - b.Start })
-	for i := 1; i < len(spans); i++ {
-		if a, b := spans[i-1], spans[i]; b.Start < a.End {
-			f.p.add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.span", File: f.file, Line: rec.line,
-				Summary: fmt.Sprintf("spans %q [%d, %d) and %q [%d, %d) overlap", a.Label, a.Start, a.End, b.Label, b.Start, b.End),
-				Remedy:  "a tag head gives each token one tag: keep one of the two, or use a head for each"})
-			ok = false
-		}
-	}
 	return spans, ok
 }
 

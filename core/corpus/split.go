@@ -10,10 +10,10 @@ import (
 )
 
 // splitByHash gives the split of an example where one file is split: a function
-// of its text alone (or of the field that data.split_by names), so that equal
-// texts stay together and more data move nothing.
+// of its text alone (or of the field that data.split_by names), so that texts
+// that differ only in case and blanks stay together and more data move nothing.
 func splitByHash(ex *sdk.Example, plan *recipe.Plan) string {
-	key := ex.Text + "\x00" + ex.TextB
+	key := textKey(ex)
 	if field := plan.Data.SplitBy; field != "" {
 		key = ex.Meta[field]
 	}

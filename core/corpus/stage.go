@@ -17,12 +17,11 @@ import (
 
 // BuildRequest says how a corpus is encoded and where the result is kept.
 type BuildRequest struct {
-	Plan            *recipe.Plan
-	Tokenizer       *token.Tokenizer
-	TokenizerDigest string // names the tokenizer in the result's digest
-	MaxLength       int    // word pieces, resolved
-	Home            string // folder of finished stages, …/stages/corpus; "" keeps the result in memory
-	Workers         int    // 0 = one per CPU
+	Plan      *recipe.Plan
+	Tokenizer *token.Tokenizer
+	MaxLength int    // word pieces, resolved
+	Home      string // folder of finished stages, …/stages/corpus; "" keeps the result in memory
+	Workers   int    // 0 = one per CPU
 }
 
 // Set is a finished corpus stage.
@@ -49,9 +48,13 @@ func (s *Set) Shard(split string) *Shard {
 
 // Digest names everything that the shards depend on: format, tokenizer, length
 // limit, heads and examples.
-func (c *Corpus) Digest(req *BuildRequest) string {
+func (c *Corpus) Digest(req *BuildRequest) (string, error) {
+	tokenizer, err := req.Tokenizer.JSON()
+	if err != nil {
+		return "", fmt.Errorf("digest of the tokenizer: %w", err)
+	}
 	h := sha256.New()
-	fmt.Fprintf(h, "%s\ntokenizer %s\nmax_length %d\nplan %s\n", shardMagic, req.TokenizerDigest, req.MaxLength, req.Plan.Digest(recipe.StageCorpus))
+	fmt.Fprintf(h, "%s\ntokenizer %x\nmax_length %d\nplan %s\n", shardMagic, sha256.Sum256(tokenizer), req.MaxLength, req.Plan.Digest(recipe.StageCorpus))
 	for _, head := range c.Heads {
 		fmt.Fprintf(h, "head %q %q %q %q\n", head.Name, head.Kind, head.Scheme, recipe.Outputs(head))
 	}
@@ -62,13 +65,16 @@ func (c *Corpus) Digest(req *BuildRequest) string {
 			writeExample(h, &examples[i])
 		}
 	}
-	return hex.EncodeToString(h.Sum(nil))
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // Build encodes the corpus, or finds what an earlier run left. Of two builders
 // of one digest the second uses what the first finished.
 func (c *Corpus) Build(ctx context.Context, req BuildRequest) (*Set, error) {
-	digest := c.Digest(&req)
+	digest, err := c.Digest(&req)
+	if err != nil {
+		return nil, err
+	}
 	dir := ""
 	if req.Home != "" {
 		dir = filepath.Join(req.Home, digest)
