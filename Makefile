@@ -26,10 +26,11 @@ bootstrap:
 	go run ./scripts/bootstrap $(if $(GPU),-gpu)
 
 # The plugins are locked by the freshly built islm, as a user's install would.
+# islm-torch is built as tests are, so that both share the one long compilation of gotch.
 build: bootstrap
 	@mkdir -p bin/libexec bin/plugins
 	go build $(GOFLAGS_BUILD) -o bin/islm ./cmd/islm
-	scripts/go build $(GOFLAGS_BUILD) -o bin/libexec/islm-torch ./cmd/islm
+	scripts/go build -o bin/libexec/islm-torch ./cmd/islm
 	for p in $(PLUGINS); do go build $(GOFLAGS_BUILD) -o bin/plugins/islm-plugin-$$p ./plugins/$$p; done
 	bin/islm plugin lock bin/plugins
 

@@ -117,7 +117,7 @@ func (b *bench) run(ctx context.Context, bar, only string, rounds int) error {
 			task, dir, ext, args = "tag", conll, "conll", ner
 		}
 		for round := range rounds {
-			add(Row{System: "islm", Round: round}, b.islm(append(slices.Clone(args), "--set", "train.steps=215", "--set", "eval.before=false")...))
+			add(Row{System: "islm", Round: round}, b.islm(append(slices.Clone(args), "--set", "train.steps=215")...))
 			add(Row{System: "peer-best", Round: round}, b.peer(task, "best", dir, ext, "--steps", "215", "--lr", "5e-5"))
 			add(Row{System: "peer-plain", Round: round}, b.peer(task, "plain", dir, ext, "--steps", "30", "--lr", "5e-5"))
 		}

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/islm-dev/islm/core"
+	"github.com/islm-dev/islm/core/recipe"
+	"github.com/islm-dev/islm/sdk"
+)
+
+func (a *app) predict() *cobra.Command {
+	var model, text, textB, in, out, precision, device string
+	var threads int
+	cmd := &cobra.Command{
+		Use: "predict", Short: "Label new text with a model",
+		Long: `Label new text with a model: one text with --text, or a file with --in (JSONL
+with the field text, or one text per line; - is stdin). With --json, and in the
+file of --out, each input gives one JSON line.`,
+		Example: `  islm predict --model runs/news --text "Profit rose 12 %."
+  islm predict --model runs/news --in new.jsonl --out labelled.jsonl`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if model == "" || (cmd.Flags().Changed("text") == (in != "")) {
+				return usageError{fmt.Errorf("--model and one of --text and --in are needed")}
+			}
+			engine, err := a.engine()
+			if err != nil {
+				return err
+			}
+			b, ds, err := core.OpenBundle(model)
+			if err != nil {
+				return err
+			}
+			a.problems(ds)
+			examples := []sdk.Example{{Text: text, TextB: textB}}
+			if in != "" {
+				if examples, err = a.readTexts(in); err != nil {
+					return err
+				}
+			}
+			w := a.newWatcher()
+			answers, err := core.Predict(cmd.Context(), engine, b, examples, precision, device, threads, func(e recipe.Event) { w.Event(e, nil) })
+			w.done()
+			if err != nil {
+				return err
+			}
+			if out != "" {
+				return writeAnswers(out, answers)
+			}
+			for _, ans := range answers {
+				if a.json {
+					if err := a.print(ans); err != nil {
+						return err
+					}
+					continue
+				}
+				a.answer(ans)
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&model, "model", "", "model folder")
+	f.StringVar(&text, "text", "", "one text")
+	f.StringVar(&textB, "text-b", "", "its second text, for heads of pairs")
+	f.StringVar(&in, "in", "", "file of texts: JSONL or one text per line; - is stdin")
+	f.StringVar(&out, "out", "", "write JSON lines to this file")
+	f.StringVar(&precision, "precision", "fp32", "fp32, bf16 or auto")
+	f.StringVar(&device, "device", "auto", "auto, cpu, cuda or cuda:N")
+	f.IntVar(&threads, "threads", 0, "threads (0 = all cores)")
+	return cmd
+}
+
+// readTexts reads JSONL objects or plain lines; empty lines are passed over in
+// both.
+func (a *app) readTexts(path string) ([]sdk.Example, error) {
+	var data []byte
+	var err error
+	if path == "-" {
+		data, err = io.ReadAll(a.stdin)
+	} else {
+		data, err = os.ReadFile(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read texts: %w", err)
+	}
+	var out []sdk.Example
+	var ds sdk.Diagnostics
+	sc := bufio.NewScanner(bytes.NewReader(data))
+	sc.Buffer(nil, len(data)+1)
+	isJSON := strings.HasSuffix(path, ".jsonl") || strings.HasSuffix(path, ".ndjson") || bytes.HasPrefix(bytes.TrimSpace(data), []byte("{"))
+	for n := 1; sc.Scan(); n++ {
+		line := sc.Text()
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		ex := sdk.Example{Text: line}
+		if isJSON {
+			var row struct {
+				ID    json.RawMessage `json:"id"`
+				Text  *string         `json:"text"`
+				TextB string          `json:"text_b"`
+			}
+			if err := json.Unmarshal([]byte(line), &row); err != nil || row.Text == nil {
+				d := sdk.Diagnostic{Severity: sdk.Error, Code: "data.line", File: path, Line: n, Summary: "the line is not a JSON object with the field text", Remedy: "write {\"text\": …} on each line"}
+				if err != nil {
+					d.Detail = err.Error()
+				}
+				ds.Add(d)
+				continue
+			}
+			ex = sdk.Example{ID: strings.Trim(string(row.ID), `"`), Text: *row.Text, TextB: row.TextB}
+			if ex.ID == "null" {
+				ex.ID = ""
+			}
+		}
+		ex.File, ex.Line = path, n
+		ds = append(ds, ex.Check()...)
+		out = append(out, ex)
+	}
+	if err := sc.Err(); err != nil {
+		return nil, fmt.Errorf("read texts: %w", err)
+	}
+	if len(out) == 0 && len(ds) == 0 {
+		ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.empty", File: path, Summary: "the file holds no texts"})
+	}
+	return out, ds.Err()
+}
+
+func writeAnswers(path string, answers []core.Answer) error {
+	f, err := os.Create(path + ".tmp")
+	if err != nil {
+		return fmt.Errorf("write answers: %w", err)
+	}
+	w := bufio.NewWriter(f)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	for _, ans := range answers {
+		if err = enc.Encode(ans); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		err = w.Flush()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+		return fmt.Errorf("write answers: %w", err)
+	}
+	return nil
+}
+
+func (a *app) answer(ans core.Answer) {
+	fmt.Fprintln(a.stdout, ans.Text)
+	for _, name := range slices.Sorted(maps.Keys(ans.Heads)) {
+		h := ans.Heads[name]
+		switch {
+		case h.Label != nil:
+			fmt.Fprintf(a.stdout, "  %s: %s (%.3f)\n", name, *h.Label, h.Scores[*h.Label])
+		case h.Labels != nil:
+			fmt.Fprintf(a.stdout, "  %s: %s\n", name, strings.Join(h.Labels, ", "))
+		case h.Value != nil:
+			fmt.Fprintf(a.stdout, "  %s: %.4f\n", name, *h.Value)
+		default:
+			var parts []string
+			for _, s := range h.Spans {
+				parts = append(parts, fmt.Sprintf("%s [%s %d-%d %.3f]", s.Text, s.Label, s.Start, s.End, s.Score))
+			}
+			fmt.Fprintf(a.stdout, "  %s: %s\n", name, strings.Join(parts, ", "))
+		}
+	}
+}

@@ -1,0 +1,78 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/islm-dev/islm/core/model/hf"
+	"github.com/islm-dev/islm/core/recipe"
+	"github.com/islm-dev/islm/core/token"
+	"github.com/islm-dev/islm/sdk"
+)
+
+// Bundle is a finished model folder, opened for prediction: one that Train made,
+// or one with a task head that transformers wrote.
+type Bundle struct {
+	Dir       string
+	Plan      *recipe.Plan // plan.yaml, else the defaults
+	Heads     []sdk.HeadSpec
+	Primary   string
+	Config    *hf.Config
+	Tokenizer *token.Tokenizer
+	Own       bool // made by islm: islm/plan.yaml is there
+}
+
+// OpenBundle reads everything of a model folder but the weights.
+func OpenBundle(dir string) (*Bundle, sdk.Diagnostics, error) {
+	b := &Bundle{Dir: dir, Plan: recipe.Defaults()}
+	if _, err := os.Stat(filepath.Join(dir, hf.ConfigFile)); errors.Is(err, fs.ErrNotExist) {
+		d := sdk.Diagnostic{Severity: sdk.Error, Code: "model.missing", File: dir, Summary: "this is not a model folder: it has no " + hf.ConfigFile, Remedy: "check --model"}
+		if exists(filepath.Join(dir, Own, PlanFile)) {
+			d.Code, d.Summary, d.Remedy = "model.unfinished", "the training of this model is not finished", "go on with 'islm train --resume --out "+dir+"' and the options that started it"
+		}
+		return nil, nil, &sdk.DiagnosticsError{Diagnostics: sdk.Diagnostics{d}, Fatal: true, Cause: err}
+	}
+	var all sdk.Diagnostics
+	cfg, ds := hf.ReadConfig(dir)
+	all = append(all, ds...)
+	heads, more := hf.ReadHeads(dir)
+	if !ds.HasErrors() {
+		all = append(all, more...)
+	}
+	planFile := filepath.Join(dir, Own, PlanFile)
+	switch data, err := os.ReadFile(planFile); {
+	case err == nil:
+		plan, ds := recipe.Parse(planFile, data)
+		all = append(all, ds...)
+		b.Plan, b.Own = plan, true
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, all, fmt.Errorf("read the model's plan: %w", err)
+	}
+	if err := all.Err(); err != nil {
+		return nil, all, err
+	}
+	if heads == nil || len(heads.Heads) == 0 {
+		return nil, all, sdk.Diagnostics{{Severity: sdk.Error, Code: "model.no-head", File: dir, Summary: "the model has no task head: it can be trained, but not asked", Remedy: "train it first ('islm train --base " + dir + "')"}}.Err()
+	}
+	tok, err := token.Load(dir)
+	if err != nil {
+		return nil, all, err
+	}
+	b.Config, b.Heads, b.Primary, b.Tokenizer = cfg, heads.Heads, heads.Primary, tok
+	if b.Primary == "" {
+		b.Primary = heads.Heads[0].Name
+	}
+	return b, all, nil
+}
+
+// maxLength is the number of ids that the model sees of one text.
+func (b *Bundle) maxLength() int {
+	n := b.Plan.Data.MaxLength
+	if n <= 0 || n > b.Config.MaxPositions {
+		n = min(b.Config.MaxPositions, 256)
+	}
+	return n
+}

@@ -1,0 +1,144 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/islm-dev/islm/core/corpus"
+	"github.com/islm-dev/islm/core/model/hf"
+	"github.com/islm-dev/islm/core/recipe"
+	"github.com/islm-dev/islm/core/report"
+	"github.com/islm-dev/islm/core/token"
+	"github.com/islm-dev/islm/sdk"
+)
+
+// data is the finished training data of a run.
+type data struct {
+	name        string // of the data in reports
+	heads       []sdk.HeadSpec
+	corpus      *corpus.Corpus
+	set         *corpus.Set
+	loader      *corpus.Loader
+	valid, test recipe.Source
+	tokenizer   *token.Tokenizer
+	maxLength   int
+	tokDigest   string
+}
+
+type dataRequest struct {
+	plan    *recipe.Plan
+	plugins plugins
+	base    string // folder of the base model
+	home    string
+}
+
+// Stage is one prepared stage of a run.
+type Stage struct {
+	Kind   string `json:"kind"`
+	Digest string `json:"digest"`
+	Text   string `json:"text"`
+	Reused bool   `json:"reused"`
+}
+
+// openData reads, checks, splits and encodes the run's data, or finds what an
+// earlier run left. Problems of the data are diagnostics.
+func openData(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, error) {
+	plan := req.plan
+	if d := &plan.Data; d.Path == "" && d.Train == "" {
+		return nil, sdk.Diagnostics{{Severity: sdk.Error, Code: "data.path", Summary: "there are no data to train on", Remedy: "name a folder, a file or a dataset with --data, or a domain with --domain"}}, nil
+	}
+	cfg, ds := hf.ReadConfig(req.base)
+	if ds.HasErrors() {
+		return nil, ds, nil
+	}
+	tok, err := token.Load(req.base)
+	if err != nil {
+		return nil, ds, err
+	}
+	if n := tok.VocabSize(); n > cfg.VocabSize {
+		ds.Add(sdk.Diagnostic{Code: "model.tokenizer", File: req.base, Summary: fmt.Sprintf("the tokenizer has %d pieces, the model's embedding only %d rows", n, cfg.VocabSize),
+			Detail: "Ids beyond the embedding would read memory that is not there.", Remedy: "use the tokenizer that belongs to this model"})
+	}
+	d := &data{tokenizer: tok, name: baseName(plan.Data.Path), maxLength: plan.Data.MaxLength}
+	if d.name == "." || d.name == "" {
+		d.name = baseName(plan.Data.Train)
+	}
+	if d.maxLength == 0 {
+		d.maxLength = min(cfg.MaxPositions, 256)
+	}
+	if d.maxLength > cfg.MaxPositions {
+		ds.Add(sdk.Diagnostic{Code: "data.max_length", Path: "data.max_length", Summary: fmt.Sprintf("data.max_length is %d, the model has positions for %d tokens", d.maxLength, cfg.MaxPositions), Remedy: fmt.Sprintf("set data.max_length to at most %d", cfg.MaxPositions)})
+	}
+	request := corpus.Request{Plan: plan, Heads: req.plugins.heads()}
+	if len(req.plugins) > 0 {
+		request.Domain = req.plugins
+	}
+	c, more, err := corpus.Read(ctx, request)
+	ds = append(ds, more...)
+	if err != nil || ds.HasErrors() {
+		return nil, ds, err
+	}
+	d.corpus, d.heads = c, c.Heads
+	for i := range d.heads {
+		d.heads[i] = plan.Apply(d.heads[i])
+	}
+	if d.tokDigest, err = tokenizerDigest(req.base); err != nil {
+		return nil, ds, err
+	}
+	d.set, err = c.Build(ctx, corpus.BuildRequest{Plan: plan, Tokenizer: tok, TokenizerDigest: d.tokDigest, MaxLength: d.maxLength, Home: filepath.Join(req.home, "stages", "corpus")})
+	if err != nil {
+		return nil, ds, err
+	}
+	d.loader = corpus.NewLoader(d.set.Train, plan, d.maxLength)
+	d.valid, d.test = d.set.Sources()
+	return d, ds, nil
+}
+
+// tokenizerDigest names a tokenizer by the content of its files.
+func tokenizerDigest(dir string) (string, error) {
+	digest, _, err := report.DigestTree(os.DirFS(dir), func(path string) bool {
+		return slices.Contains([]string{"tokenizer.json", "vocab.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt", "vocab.json"}, path)
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("the model folder %s has no tokenizer: %w", dir, err)
+	}
+	return digest, err
+}
+
+// summary says what the data are, a line each.
+func (d *data) summary() []string {
+	if d == nil {
+		return nil
+	}
+	lines := []string{fmt.Sprintf("%s: %d train, %d valid, %d test", d.name, len(d.corpus.Train), len(d.corpus.Valid), len(d.corpus.Test))}
+	for _, h := range d.heads {
+		lines = append(lines, fmt.Sprintf("head %s (%s): %s", h.Name, h.Kind, clip(strings.Join(recipe.Outputs(h), ", "), 120)))
+	}
+	return lines
+}
+
+func (d *data) inputs() []corpus.Input { return d.corpus.Inputs }
+
+// stages are the prepared stages with their digests.
+func (d *data) stages() []Stage {
+	if d == nil {
+		return nil
+	}
+	return []Stage{
+		{"tokenizer", d.tokDigest, fmt.Sprintf("%d pieces", d.tokenizer.VocabSize()), true},
+		{"corpus", "sha256:" + d.set.Digest, fmt.Sprintf("%d train, %d valid, %d test rows, at most %d pieces each", d.set.Train.Len(), d.set.Valid.Len(), d.set.Test.Len(), d.maxLength), d.set.Reused},
+	}
+}
+
+// encodeRows encodes examples for a finished model.
+func encodeRows(ctx context.Context, b *Bundle, examples []sdk.Example) (recipe.Source, error) {
+	return corpus.EncodeSource(ctx, b.Tokenizer, b.Heads, b.maxLength(), examples)
+}
+
+func splitWords(examples []sdk.Example) { corpus.GiveTokens(examples) }

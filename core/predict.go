@@ -1,0 +1,138 @@
+package core
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+
+	"github.com/islm-dev/islm/core/metric"
+	"github.com/islm-dev/islm/core/recipe"
+	"github.com/islm-dev/islm/sdk"
+)
+
+// Answer is what all heads say about one text; as JSON one line of `predict`.
+type Answer struct {
+	ID    string              `json:"id,omitempty"`
+	Text  string              `json:"text"`
+	TextB string              `json:"text_b,omitempty"`
+	Heads map[string]Answered `json:"heads"`
+}
+
+// Answered is what one head says.
+type Answered struct {
+	Label  *string            `json:"label,omitempty"`  // classify
+	Labels []string           `json:"labels,omitempty"` // multilabel: those with a score of at least 0.5
+	Value  *float32           `json:"value,omitempty"`  // regression
+	Scores map[string]float32 `json:"scores,omitempty"`
+	Spans  []AnsweredSpan     `json:"spans,omitempty"`
+}
+
+// AnsweredSpan is one entity, in bytes of the text.
+type AnsweredSpan struct {
+	Start int     `json:"start"`
+	End   int     `json:"end"`
+	Label string  `json:"label"`
+	Text  string  `json:"text"`
+	Score float32 `json:"score"` // the least probable of its tags
+}
+
+// Predict answers texts with a finished model, in their order.
+func Predict(ctx context.Context, engine recipe.Engine, b *Bundle, examples []sdk.Example, precision, device string, threads int, watch func(recipe.Event)) ([]Answer, error) {
+	tagged := false
+	for _, h := range b.Heads {
+		tagged = tagged || h.Kind == sdk.KindTag
+	}
+	if tagged {
+		splitWords(examples)
+	}
+	rows, err := encodeRows(ctx, b, examples)
+	if err != nil {
+		return nil, err
+	}
+	preds, err := engine.Predict(ctx, &recipe.PredictJob{Model: b.Dir, Heads: b.Heads, Rows: rows, Plan: b.Plan, Precision: precision, Device: device, Threads: threads, Observe: watch})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Answer, len(examples))
+	for i := range examples {
+		ex := &examples[i]
+		out[i] = Answer{ID: ex.ID, Text: ex.Text, TextB: ex.TextB, Heads: map[string]Answered{}}
+		for h, spec := range b.Heads {
+			out[i].Heads[spec.Name] = answered(spec, ex, preds[i].Heads[h])
+		}
+	}
+	return out, nil
+}
+
+func answered(spec sdk.HeadSpec, ex *sdk.Example, o recipe.Output) Answered {
+	labels := recipe.Outputs(spec)
+	a := Answered{}
+	task, _, _ := strings.Cut(spec.Kind, ".")
+	switch task {
+	case metric.TaskRegress:
+		a.Value = &o.Value
+		return a
+	case metric.TaskTag:
+		a.Spans = spans(labels, ex, o)
+		return a
+	}
+	a.Scores = map[string]float32{}
+	for k, p := range o.Scores {
+		a.Scores[labels[k]] = p
+		if task == metric.TaskMultiLabel && p >= 0.5 {
+			a.Labels = append(a.Labels, labels[k])
+		}
+	}
+	switch {
+	case task == metric.TaskMultiLabel:
+		if a.Labels == nil {
+			a.Labels = []string{}
+		}
+	case o.Class >= 0 && int(o.Class) < len(labels):
+		a.Label = &labels[o.Class]
+	}
+	return a
+}
+
+// spans reads entities out of tags with conlleval's rules. A scheme without
+// prefixes gives one span per token that is not O.
+func spans(labels []string, ex *sdk.Example, o recipe.Output) []AnsweredSpan {
+	names := make([]string, len(o.Tags))
+	for k, t := range o.Tags {
+		names[k] = "O"
+		if t >= 0 && int(t) < len(labels) {
+			names[k] = labels[t]
+		}
+	}
+	out := []AnsweredSpan{}
+	add := func(from, to int, label string) {
+		if to > len(ex.Tokens) {
+			return
+		}
+		s := AnsweredSpan{Start: ex.Tokens[from].Start, End: ex.Tokens[to-1].End, Label: label, Score: 1}
+		s.Text = ex.Text[s.Start:s.End]
+		for k := from; k < to && k < len(o.TagScores); k++ {
+			s.Score = min(s.Score, o.TagScores[k])
+		}
+		out = append(out, s)
+	}
+	if chunks := metric.Chunks(names); len(chunks) > 0 {
+		for _, c := range chunks {
+			add(c.Start, c.End, c.Type)
+		}
+		return out
+	}
+	for k, n := range names {
+		if n != "O" && n != "" {
+			add(k, k+1, n)
+		}
+	}
+	return out
+}
+
+// baseName is how data are called in reports: the folder or file, without its
+// place.
+func baseName(path string) string {
+	name := filepath.Base(path)
+	return strings.TrimSuffix(name, filepath.Ext(name))
+}

@@ -1,0 +1,311 @@
+package core
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/islm-dev/islm/core/catalog"
+	"github.com/islm-dev/islm/core/metric"
+	"github.com/islm-dev/islm/core/modelstore"
+	"github.com/islm-dev/islm/core/recipe"
+	"github.com/islm-dev/islm/sdk"
+)
+
+// Run is one run: what the command gave, and what its stages made of it.
+type Run struct {
+	Home    string // ISLM_HOME: stages, models
+	Store   *modelstore.Store
+	Catalog *catalog.Catalog
+	Engine  recipe.Engine
+	Log     hclog.Logger
+	Watch   Watcher
+	Args    []string // command line, for the provenance
+	Version string   // of islm
+	Lang    string   // of the report: en or zh
+
+	// Resolve makes the plan from the command's layers and the plugins' advice.
+	Resolve func(advice []recipe.Advice) (*recipe.Plan, sdk.Diagnostics, error)
+	Out     string
+	Resume  bool
+
+	folder   Folder
+	plan     *recipe.Plan
+	plugins  plugins
+	base     modelstore.Model
+	data     *data
+	outcome  *recipe.Outcome
+	metrics  *metric.Metrics
+	problems sdk.Diagnostics // warnings and notices of all stages, for the report
+}
+
+// Watcher hears what a run does. Its methods are called in order, from one
+// goroutine at a time.
+type Watcher interface {
+	Problems(sdk.Diagnostics)
+	Stage(name, text string)
+	// Event comes from the engine; scores are set for validations.
+	Event(e recipe.Event, scores map[string]*metric.Report)
+}
+
+// Result is what a command prints of a finished run.
+type Result struct {
+	Dir      string
+	Plan     *recipe.Plan
+	Metrics  *metric.Metrics // nil after Prepare
+	Primary  string          // head that the model folder itself holds
+	Stages   []Stage         // what was prepared, with digests
+	Finished bool            // the run had been finished before; nothing was done
+}
+
+type stage struct {
+	name string
+	do   func(context.Context) error
+}
+
+// Train makes a model: the order of a run.
+func (r *Run) Train(ctx context.Context) (*Result, error) {
+	return r.run(ctx, append(r.preparing(),
+		stage{"train", r.train},   // epochs, validation, early stop, checkpoints
+		stage{"score", r.score},   // reports before and after
+		stage{"export", r.export}, // tokenizer, provenance, report; then rename
+	))
+}
+
+// Prepare stops before the first step: plan.yaml and the digests.
+func (r *Run) Prepare(ctx context.Context) (*Result, error) {
+	return r.run(ctx, append(r.preparing(), stage{"record", r.record}))
+}
+
+func (r *Run) preparing() []stage {
+	return []stage{
+		{"plugins", r.launch},    // lock, sha256, Describe, Configure
+		{"plan", r.makePlan},     // complete, no hidden default
+		{"folder", r.openFolder}, // refused, new or resumed
+		{"base", r.findBase},     // base model and tokenizer
+		{"data", r.prepareData},  // read, check, split, encode: shards
+		{"release", r.release},   // plugins are gone before the first step
+	}
+}
+
+// errFinished ends the stages of a run that had been finished before.
+var errFinished = errors.New("the run is finished")
+
+func (r *Run) run(ctx context.Context, stages []stage) (*Result, error) {
+	defer r.plugins.close()
+	for _, s := range stages {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := s.do(ctx); errors.Is(err, errFinished) {
+			m, err := metric.Load(r.folder.Own(MetricsFile))
+			if err != nil {
+				return nil, err
+			}
+			return &Result{Dir: r.folder.Dir, Plan: r.plan, Metrics: m, Finished: true}, nil
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	res := &Result{Dir: r.folder.Dir, Plan: r.plan, Metrics: r.metrics, Stages: r.data.stages()}
+	if len(r.data.heads) > 0 {
+		res.Primary = primary(r.plan, r.data.heads)
+	}
+	return res, nil
+}
+
+// tell passes diagnostics on and keeps them for the report; errors end the run.
+func (r *Run) tell(ds sdk.Diagnostics) error {
+	var rest sdk.Diagnostics
+	for _, d := range ds {
+		if d.Severity != sdk.Error {
+			rest = append(rest, d)
+		}
+	}
+	if err := ds.Err(); err != nil {
+		return err
+	}
+	r.problems = append(r.problems, rest...)
+	if len(rest) > 0 {
+		r.Watch.Problems(rest)
+	}
+	return nil
+}
+
+// launch starts the plugins that the command names.
+func (r *Run) launch(ctx context.Context) error {
+	plan, ds, err := r.Resolve(nil)
+	if err != nil {
+		return err
+	}
+	if err := ds.Err(); err != nil {
+		return err
+	}
+	r.plugins, ds, err = launchAll(ctx, r.Catalog, plan, r.Home, r.Log)
+	if err != nil {
+		return err
+	}
+	for _, p := range r.plugins {
+		r.Watch.Stage("plugin", fmt.Sprintf("%s %s (%s)", p.about.Name, p.about.Version, p.entry.Place))
+	}
+	return r.tell(ds)
+}
+
+func (r *Run) makePlan(context.Context) error {
+	plan, ds, err := r.Resolve(r.plugins.advice())
+	if err != nil {
+		return err
+	}
+	if d := &plan.Data; d.Path == "" && d.Train == "" {
+		d.Path = r.plugins.defaultData()
+	}
+	r.plan = plan
+	return r.tell(ds)
+}
+
+func (r *Run) openFolder(context.Context) error {
+	if r.Out == "" {
+		domain := "general"
+		if len(r.plan.Domain.Names) > 0 {
+			domain = r.plan.Domain.Names[0]
+		}
+		r.Out = filepath.Join("runs", time.Now().Format("20060102-150405")+"-"+domain+"-"+r.plan.Objective)
+	}
+	folder, finished, err := OpenFolder(r.Out, r.Resume)
+	if err != nil {
+		return err
+	}
+	r.folder = folder
+	if err := folder.AdoptPlan(r.plan); err != nil {
+		return err
+	}
+	if finished {
+		return errFinished
+	}
+	if err := folder.WritePlan(r.plan); err != nil {
+		return err
+	}
+	r.Watch.Stage("run", r.Out)
+	return nil
+}
+
+func (r *Run) findBase(ctx context.Context) error {
+	m, err := r.Store.Get(ctx, r.plan.Base)
+	if err != nil {
+		return err
+	}
+	r.base = m
+	r.Watch.Stage("base", m.Name)
+	return nil
+}
+
+func (r *Run) prepareData(ctx context.Context) error {
+	d, ds, err := openData(ctx, dataRequest{plan: r.plan, plugins: r.plugins, base: r.base.Dir, home: r.Home})
+	if terr := r.tell(ds); terr != nil {
+		return terr
+	}
+	if err != nil {
+		return err
+	}
+	r.data = d
+	r.plan.Data.MaxLength = d.maxLength
+	if err := r.folder.WritePlan(r.plan); err != nil {
+		return err
+	}
+	for _, line := range d.summary() {
+		r.Watch.Stage("data", line)
+	}
+	return nil
+}
+
+func (r *Run) release(context.Context) error {
+	r.plugins.close()
+	return nil
+}
+
+// train hands everything to the engine and writes down what it says.
+func (r *Run) train(ctx context.Context) error {
+	if err := os.MkdirAll(r.folder.ExportDir(), 0o755); err != nil {
+		return fmt.Errorf("make the export folder: %w", err)
+	}
+	w, err := openRecorder(r.folder, r.data, r.plan, r.Watch)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	outcome, err := r.Engine.Train(ctx, &recipe.Job{
+		Dir: r.folder.Dir, Plan: r.plan, Base: r.base.Dir, Heads: r.data.heads,
+		Train: r.data.loader, Valid: r.data.valid, Test: r.data.test,
+		Resume: r.Resume, Threads: r.plan.Train.Threads, ExportDir: r.folder.ExportDir(),
+		Score: w.score, Observe: w.observe,
+	})
+	if err == nil {
+		err = w.err
+	}
+	if err != nil {
+		return err
+	}
+	r.outcome = outcome
+	return nil
+}
+
+func (r *Run) score(context.Context) error {
+	rows, split := r.data.test, "test"
+	if r.outcome.Split == "valid" {
+		rows, split = r.data.valid, "valid"
+	}
+	r.metrics = &metric.Metrics{Train: trainFigures(r.outcome)}
+	if rows == nil {
+		return nil
+	}
+	r.metrics.Heads = Score(r.data.heads, rows, r.outcome.After, r.data.name, split)
+	if r.outcome.Before != nil {
+		r.metrics.Before = Score(r.data.heads, rows, r.outcome.Before, r.data.name, split)
+	}
+	return nil
+}
+
+func trainFigures(o *recipe.Outcome) metric.Train {
+	t := metric.Train{Steps: o.Steps, Epochs: o.Epochs, Seconds: o.Seconds, Tokens: o.Tokens, PeakRSSBytes: o.PeakRSS, PaddingShare: o.PaddingShare, ResumedFrom: o.ResumedFrom,
+		BestStep: o.BestStep, StoppedEarly: o.StoppedEarly, Trainable: o.Trainable, Parameters: o.Parameters, Device: o.Device, Precision: o.Precision, Losses: o.Losses}
+	if o.Seconds > 0 {
+		t.TokensPerS = float64(o.Tokens) / o.Seconds
+	}
+	return t
+}
+
+// primary is the head that config.json and model.safetensors hold.
+func primary(plan *recipe.Plan, heads []sdk.HeadSpec) string {
+	for _, h := range heads {
+		if h.Name == plan.Export.Head {
+			return h.Name
+		}
+	}
+	return heads[0].Name
+}
+
+// Plan makes the complete plan and does nothing else.
+func (r *Run) Plan(ctx context.Context) (*recipe.Plan, error) {
+	defer r.plugins.close()
+	for _, do := range []func(context.Context) error{r.launch, r.makePlan} {
+		if err := do(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return r.plan, nil
+}
+
+// record is the last stage of Prepare.
+func (r *Run) record(context.Context) error {
+	raw, err := json.MarshalIndent(map[string]any{"stages": r.data.stages(), "inputs": r.data.inputs()}, "", "  ")
+	if err != nil {
+		return fmt.Errorf("record the stages: %w", err)
+	}
+	return writeWhole(r.folder.Own("stages.json"), append(raw, '\n'))
+}
