@@ -29,7 +29,7 @@ func (d *Document) Tree() (*Tree, Diagnostics) {
 	if d.root == nil {
 		return &Tree{Kind: "map", Line: 1, Column: 1}, nil
 	}
-	w := &yamlWalk{doc: d, budget: maxYAMLNodes}
+	w := d.walk()
 	t := w.tree(d.root, "", 0)
 	if t == nil {
 		t = &Tree{Kind: "null", Line: 1, Column: 1}
