@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/islm-dev/islm/core/recipe"
 	"github.com/islm-dev/islm/sdk"
 )
 
@@ -34,7 +35,7 @@ func resolveHeads(splits map[string][]row, req *Request, p *problems) []sdk.Head
 	for i, h := range req.Heads {
 		declared[i] = req.Plan.Apply(h)
 		if declared[i].Kind == sdk.KindTag && declared[i].Scheme != schemeNone {
-			declared[i].Labels = typesOf(declared[i].Labels)
+			declared[i].Labels = recipe.EntityTypes(declared[i].Labels)
 		}
 	}
 	for i := range groups {
@@ -309,6 +310,18 @@ func fill(h *sdk.HeadSpec, g *group, declared bool, req *Request, p *problems) b
 			Summary: fmt.Sprintf("head %q is of kind %s, which this version does not train", h.Name, h.Kind), Remedy: "kinds: " + strings.Join(trainable(), ", ")})
 		return false
 	}
+	if h.Kind == sdk.KindMultilabel { // a|b in a cell of a table
+		for _, r := range g.refs {
+			if v := r.label.values; r.label.form == formSingle && len(v) == 1 && strings.Contains(v[0], "|") && !slices.Contains(h.Labels, v[0]) {
+				r.label.values = nil
+				for part := range strings.SplitSeq(v[0], "|") {
+					if part = strings.TrimSpace(part); part != "" {
+						r.label.values = append(r.label.values, part)
+					}
+				}
+			}
+		}
+	}
 	ok := true
 	for _, r := range g.refs {
 		if why := misfit(h, r.label); why != "" {
@@ -391,9 +404,9 @@ func labelSet(h *sdk.HeadSpec, seen []string, g *group, declared bool, req *Requ
 	source := fmt.Sprintf("head %q", h.Name)
 	if !declared && len(given) == 0 {
 		given, source = req.Plan.Data.Labels, "data.labels"
-		if h.Kind == sdk.KindTag && h.Scheme != schemeNone {
-			given = typesOf(given)
-		}
+	}
+	if h.Kind == sdk.KindTag && h.Scheme != schemeNone {
+		given = recipe.EntityTypes(given)
 	}
 	if len(given) == 0 {
 		h.Labels = seen
@@ -547,7 +560,7 @@ func fillTags(h *sdk.HeadSpec, g *group, declared bool, req *Request, p *problem
 		}
 	}
 	if len(sequences) > 0 {
-		want = convertTags(h.Name, sequences, want, declared || g.has(formSpans), p)
+		want = convertTags(h.Name, sequences, want, declared || h.Scheme != "" || g.has(formSpans), p)
 		for k, i := range of {
 			g.refs[i].label.tags = sequences[k].tags
 		}

@@ -20,7 +20,7 @@ func formatOf(name string) string {
 	switch strings.ToLower(filepath.Ext(name)) {
 	case ".conll", ".bio", ".iob", ".iob2", ".bioes":
 		return "conll"
-	case ".jsonl", ".ndjson":
+	case ".jsonl", ".ndjson", ".json":
 		return "jsonl"
 	case ".csv":
 		return "csv"

@@ -160,6 +160,18 @@ func TestFields(t *testing.T) {
 	if c.Train[0].Text != "x, y" || !notice(ds, "separated by") {
 		t.Errorf("%+v", c.Train)
 	}
+	several := map[string]string{"train.csv": "text,label\nx,a|b\ny,\nz,b\n"}
+	c, ds = read(t, folder(t, several), Request{}, "heads.label.kind=multilabel.v0")
+	expect(t, ds)
+	if !slices.Equal(c.Heads[0].Labels, []string{"a", "b"}) || len(c.Train[0].Labels["label"].Values) != 2 || c.Train[1].Labels != nil {
+		t.Errorf("%+v %+v", c.Train, c.Heads)
+	}
+	whole := map[string]string{"train.json": `[{"text": "x", "label": "a"}, {"text": "y", "label": "b"}]`}
+	c, ds = read(t, folder(t, whole), Request{})
+	expect(t, ds)
+	if len(c.Train) != 2 || !notice(ds, "one JSON list") {
+		t.Errorf("%+v", c.Train)
+	}
 	pairs := map[string]string{"train.jsonl": `{"a": "x", "b": "y", "label": true}` + "\n" + `{"a": "v", "b": "w", "label": false}` + "\n"}
 	c, ds = read(t, folder(t, pairs), Request{})
 	expect(t, ds)
@@ -222,6 +234,11 @@ func TestSchemes(t *testing.T) {
 		t.Errorf("%+v %+v", c.Heads, c.Train)
 	}
 	c, ds = read(t, iob1, Request{}, "data.labels=B-Y, I-Y, B-X, I-X, O")
+	expect(t, ds)
+	if diff := cmp.Diff([]string{"O", "B-Y", "I-Y", "B-X", "I-X"}, recipe.Outputs(c.Heads[0])); diff != "" {
+		t.Error(diff)
+	}
+	c, ds = read(t, iob1, Request{}, "heads.ner.labels=B-Y, I-Y, B-X, I-X, O")
 	expect(t, ds)
 	if diff := cmp.Diff([]string{"O", "B-Y", "I-Y", "B-X", "I-X"}, recipe.Outputs(c.Heads[0])); diff != "" {
 		t.Error(diff)

@@ -19,7 +19,7 @@ import (
 type BuildRequest struct {
 	Plan            *recipe.Plan
 	Tokenizer       *token.Tokenizer
-	TokenizerDigest string // names the tokenizer in the result's digest; "" = that of its JSON form
+	TokenizerDigest string // of its files, where they say more than its JSON form; or ""
 	MaxLength       int    // word pieces, resolved
 	Home            string // folder of finished stages, …/stages/corpus; "" keeps the result in memory
 	Workers         int    // 0 = one per CPU
@@ -50,16 +50,12 @@ func (s *Set) Shard(split string) *Shard {
 // Digest names everything that the shards depend on: format, tokenizer, length
 // limit, heads and examples.
 func (c *Corpus) Digest(req *BuildRequest) (string, error) {
-	tokenizer := req.TokenizerDigest
-	if tokenizer == "" {
-		data, err := req.Tokenizer.JSON()
-		if err != nil {
-			return "", fmt.Errorf("digest of the tokenizer: %w", err)
-		}
-		tokenizer = fmt.Sprintf("%x", sha256.Sum256(data))
+	tokenizer, err := req.Tokenizer.JSON() // also what was added to it since it was loaded
+	if err != nil {
+		return "", fmt.Errorf("digest of the tokenizer: %w", err)
 	}
 	h := sha256.New()
-	fmt.Fprintf(h, "%s\ntokenizer %s\nmax_length %d\nplan %s\n", shardMagic, tokenizer, req.MaxLength, req.Plan.Digest(recipe.StageCorpus))
+	fmt.Fprintf(h, "%s\ntokenizer %s %x\nmax_length %d\nplan %s\n", shardMagic, req.TokenizerDigest, sha256.Sum256(tokenizer), req.MaxLength, req.Plan.Digest(recipe.StageCorpus))
 	for _, head := range c.Heads {
 		fmt.Fprintf(h, "head %q %q %q %q\n", head.Name, head.Kind, head.Scheme, recipe.Outputs(head))
 	}

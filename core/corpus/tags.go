@@ -209,22 +209,3 @@ func entityTypes(tags map[string]int) []string {
 	slices.Sort(types)
 	return types
 }
-
-// typesOf brings declared labels of a head with entity tags into the form that
-// HeadSpec wants: types without prefixes and without O.
-func typesOf(labels []string) []string {
-	var types []string
-	for _, l := range labels {
-		p, label, ok := splitTag(l)
-		switch {
-		case ok && p == 'O':
-			continue
-		case !ok:
-			label = l
-		}
-		if !slices.Contains(types, label) {
-			types = append(types, label)
-		}
-	}
-	return types
-}

@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/islm-dev/islm/sdk"
 )
@@ -69,8 +70,29 @@ func (p *Plan) Apply(spec sdk.HeadSpec) sdk.HeadSpec {
 	if h.CRF != nil {
 		spec.CRF = *h.CRF
 	}
+	if spec.Kind == sdk.KindTag && spec.Scheme != "none" {
+		spec.Labels = EntityTypes(spec.Labels)
+	}
 	if len(h.Metrics) > 0 {
 		spec.Metrics = slices.Clone(h.Metrics)
 	}
 	return spec
+}
+
+// EntityTypes brings the labels of a head with entity tags into the form that
+// HeadSpec wants: PER for B-PER and I-PER, each once, without O.
+func EntityTypes(labels []string) []string {
+	var types []string
+	for _, l := range labels {
+		if l == "O" {
+			continue
+		}
+		if len(l) > 2 && l[1] == '-' && strings.IndexByte("BIESLUM", l[0]) >= 0 {
+			l = l[2:]
+		}
+		if !slices.Contains(types, l) {
+			types = append(types, l)
+		}
+	}
+	return types
 }

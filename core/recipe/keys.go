@@ -133,7 +133,7 @@ func table() []Key {
 		{Path: "data.max_length", Stage: StageCorpus, Default: "auto", words: auto, min: 4, max: maxLength, Help: "Longest input in word pieces, special tokens included; auto is the model's limit, at most 256."},
 		{Path: "data.padding", Stage: StageTrain, Default: "longest", Values: []string{"longest", "max"}, Help: "Width of training batches: the longest row, with batches of similar length, or always max_length in plain shuffled order."},
 
-		{Path: "heads.NAME.kind", Stage: StageCorpus, Values: headKinds(), Help: "Kind of the head; empty means as declared, or as the labels suggest."},
+		{Path: "heads.NAME.kind", Stage: StageCorpus, Values: headKinds(), Help: "Kind of the head; empty means as declared, or as the labels suggest. In tables multilabel.v0 splits a|b."},
 		{Path: "heads.NAME.labels", Stage: StageCorpus, Help: "Labels of the head in the order of the model's outputs."},
 		{Path: "heads.NAME.loss", Stage: StageTrain, Values: []string{"ce", "bce"}, Help: "Loss of the head: cross-entropy or binary cross-entropy; empty means the kind's own."},
 		{Path: "heads.NAME.class_weights", Stage: StageTrain, min: 0, max: 1e6, Help: "Weights of the labels in the loss, one per label."},
