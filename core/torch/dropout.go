@@ -27,16 +27,39 @@ func Dropout(x *Tensor, p float64, m Mask) *Tensor {
 	return call("dropout", func(out *shim.Handle) string { return shim.Dropout(out, x.c, p, m.key(), m.Rows.c) }, x, m.Rows)
 }
 
-// AddNorm is LayerNorm(residual + Dropout(x, p, m), w, b) in one pass.
+// AddNorm is LayerNorm(residual + Dropout(x, p, m), w, b) in one pass. The
+// result is float32 also when x is bfloat16, as under autocast.
 func AddNorm(x, residual, w, b *Tensor, eps, p float64, m Mask) *Tensor {
-	if p <= 0 {
-		return call("add_norm", func(out *shim.Handle) string {
-			return shim.AddNorm(out, x.c, residual.c, w.c, b.c, eps, 0, m.key(), nil)
-		}, x, residual, w, b)
+	y, _ := addNorm(x, residual, w, b, eps, p, m, false)
+	return y
+}
+
+// AddNormPair is AddNorm with a second result, the first in x's type: the one
+// goes on as residual, the other into the next product without a cast. Where
+// nothing is narrower, both are the same tensor.
+func AddNormPair(x, residual, w, b *Tensor, eps, p float64, m Mask) (y, narrow *Tensor) {
+	return addNorm(x, residual, w, b, eps, p, m, true)
+}
+
+func addNorm(x, residual, w, b *Tensor, eps, p float64, m Mask, pair bool) (y, narrow *Tensor) {
+	var c shim.Handle
+	operands := []*Tensor{x, residual, w, b}
+	var rows shim.Handle
+	if p > 0 {
+		operands = append(operands, m.Rows)
+		rows = m.Rows.h("add_norm")
 	}
-	return call("add_norm", func(out *shim.Handle) string {
-		return shim.AddNorm(out, x.c, residual.c, w.c, b.c, eps, p, m.key(), m.Rows.c)
-	}, x, residual, w, b, m.Rows)
+	y = call("add_norm", func(out *shim.Handle) string {
+		return shim.AddNorm(out, &c, x.c, residual.c, w.c, b.c, eps, p, m.key(), rows)
+	}, operands...)
+	switch {
+	case c == nil:
+		return y, y
+	case !pair:
+		shim.FreeMany([]shim.Handle{c})
+		return y, nil
+	}
+	return y, wrap("add_norm", c)
 }
 
 // Attention is softmax(q·kᵀ·scale + mask)·v with dropout of the probabilities:
@@ -83,4 +106,14 @@ func nameKey(name string) uint64 {
 	h := fnv.New64a()
 	h.Write([]byte(name))
 	return h.Sum64()
+}
+
+// sdpa is libtorch's own fused attention, without dropout.
+func sdpa(q, k, v, mask *Tensor, scale float64) *Tensor {
+	if scale == 0 {
+		scale = 1 / math.Sqrt(float64(q.Size(-1)))
+	}
+	return call("scaled_dot_product_attention", func(out *shim.Handle) string {
+		return shim.SDPA(out, q.c, k.c, v.c, mask.o("scaled_dot_product_attention"), scale)
+	}, q, k, v)
 }

@@ -73,7 +73,7 @@ func list(v []int64) []int64 {
 	return v
 }
 
-func flag(b bool) int32 {
+func cflag(b bool) int32 {
 	if b {
 		return 1
 	}

@@ -53,6 +53,6 @@ func SmoothL1Loss(x, y *Tensor, reduction Reduction, beta float64) *Tensor {
 // probabilities, or as log-probabilities when logTarget is set.
 func KLDiv(x, target *Tensor, reduction Reduction, logTarget bool) *Tensor {
 	return gotch("kl_div", func(out *handle) {
-		libtch.AtgKlDiv(out, handle(x.c), handle(target.c), int64(reduction), flag(logTarget))
+		libtch.AtgKlDiv(out, handle(x.c), handle(target.c), int64(reduction), cflag(logTarget))
 	}, x, target)
 }

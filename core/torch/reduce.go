@@ -43,7 +43,7 @@ func (x *Tensor) ArgMax(dim int) *Tensor {
 
 // LogSumExp is log(sum(exp(x))) along dim, without overflow.
 func (x *Tensor) LogSumExp(dim int, keep bool) *Tensor {
-	return gotch("logsumexp", func(out *handle) { libtch.AtgLogsumexp(out, handle(x.c), []int64{int64(dim)}, 1, flag(keep)) }, x)
+	return gotch("logsumexp", func(out *handle) { libtch.AtgLogsumexp(out, handle(x.c), []int64{int64(dim)}, 1, cflag(keep)) }, x)
 }
 
 // TopK is the k largest elements along dim, descending, and their indices.
@@ -53,7 +53,7 @@ func (x *Tensor) TopK(k int64, dim int) (values, indices *Tensor) {
 
 // Sort orders elements along dim and gives their indices too.
 func (x *Tensor) Sort(dim int, descending bool) (values, indices *Tensor) {
-	return gotch2("sort", func(out *handle) { libtch.AtgSort(out, handle(x.c), int64(dim), flag(descending)) }, x)
+	return gotch2("sort", func(out *handle) { libtch.AtgSort(out, handle(x.c), int64(dim), cflag(descending)) }, x)
 }
 
 // CumSum adds up along dim.
@@ -89,7 +89,7 @@ func (x *Tensor) sum(keep bool, dims []int64) *Tensor {
 			libtch.AtgSum(out, handle(x.c), d)
 			return
 		}
-		libtch.AtgSumDimIntlist(out, handle(x.c), list(dims), len(dims), flag(keep), d)
+		libtch.AtgSumDimIntlist(out, handle(x.c), list(dims), len(dims), cflag(keep), d)
 	}, x)
 }
 
@@ -100,7 +100,7 @@ func (x *Tensor) mean(keep bool, dims []int64) *Tensor {
 			libtch.AtgMean(out, handle(x.c), d)
 			return
 		}
-		libtch.AtgMeanDim(out, handle(x.c), list(dims), len(dims), flag(keep), d)
+		libtch.AtgMeanDim(out, handle(x.c), list(dims), len(dims), cflag(keep), d)
 	}, x)
 }
 

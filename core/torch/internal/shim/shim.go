@@ -2,7 +2,7 @@
 
 package shim
 
-// #cgo CFLAGS: -O3 -fopenmp-simd
+// #cgo CFLAGS: -O3 -fopenmp-simd -fno-trapping-math -fno-math-errno -fno-signed-zeros
 // #cgo CXXFLAGS: -DISLM_SHIM -O3 -fopenmp
 // #cgo LDFLAGS: -ltorch -ltorch_cpu -lc10 -lstdc++ -lgomp -ldl -lm
 // #include <stdlib.h>
@@ -202,9 +202,9 @@ func Attention(out *Handle, q, k, v, mask Handle, scale, p float64, key MaskKey,
 	mk := maskKey(key)
 	return text(C.islm_attention(out, q, k, v, mask, C.double(scale), C.double(p), &mk, rows))
 }
-func AddNorm(out *Handle, x, residual, w, b Handle, eps, p float64, key MaskKey, rows Handle) string {
+func AddNorm(out, narrow *Handle, x, residual, w, b Handle, eps, p float64, key MaskKey, rows Handle) string {
 	k := maskKey(key)
-	return text(C.islm_add_norm(out, x, residual, w, b, C.double(eps), C.double(p), &k, rows))
+	return text(C.islm_add_norm(out, narrow, x, residual, w, b, C.double(eps), C.double(p), &k, rows))
 }
 func Viterbi(out *Handle, scores, mask, start, end, trans Handle) string {
 	return text(C.islm_viterbi(out, scores, mask, start, end, trans))

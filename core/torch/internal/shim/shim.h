@@ -72,9 +72,10 @@ char *islm_dropout(islm_tensor *out, islm_tensor x, double p, const islm_mask_ke
 // q, k, v [B, H, S, D]; mask NULL, or additive float, broadcastable to [B, 1, 1, S].
 char *islm_attention(islm_tensor *out, islm_tensor q, islm_tensor k, islm_tensor v, islm_tensor mask, double scale,
                      double p, const islm_mask_key *key, islm_tensor rows);
-// layer_norm(residual + dropout(x)) over the last dimension.
-char *islm_add_norm(islm_tensor *out, islm_tensor x, islm_tensor residual, islm_tensor w, islm_tensor b, double eps,
-                    double p, const islm_mask_key *key, islm_tensor rows);
+// layer_norm(residual + dropout(x)) over the last dimension; narrow is the same in x's type where that is narrower,
+// else NULL.
+char *islm_add_norm(islm_tensor *out, islm_tensor *narrow, islm_tensor x, islm_tensor residual, islm_tensor w, islm_tensor b,
+                    double eps, double p, const islm_mask_key *key, islm_tensor rows);
 
 // Linear-chain CRF. scores [B, T, K] float; tags, mask [B, T]; start, end [K]; trans [K, K] (from, to).
 char *islm_viterbi(islm_tensor *out, islm_tensor scores, islm_tensor mask, islm_tensor start, islm_tensor end, islm_tensor trans);
