@@ -36,6 +36,7 @@ func (c *Corpus) check(req *Request, p *problems) {
 		return
 	}
 	if !p.diagnosticsHaveErrors() { // else the counts are incomplete
+		c.checkLabelled(p)
 		c.checkClasses(req, p)
 	}
 	if len(c.Valid) == 0 && len(c.Train) > 0 && !req.Whole {
@@ -44,6 +45,24 @@ func (c *Corpus) check(req *Request, p *problems) {
 }
 
 func (p *problems) diagnosticsHaveErrors() bool { return p.ds.HasErrors() }
+
+// checkLabelled warns of training examples without any label.
+func (c *Corpus) checkLabelled(p *problems) {
+	n, first := 0, (*sdk.Example)(nil)
+	for i := range c.Train {
+		if len(c.Train[i].Labels) == 0 {
+			if n == 0 {
+				first = &c.Train[i]
+			}
+			n++
+		}
+	}
+	if n > 0 && n < len(c.Train) {
+		p.add(sdk.Diagnostic{Severity: sdk.Warning, Code: "data.unlabelled", File: first.File, Line: first.Line,
+			Summary: fmt.Sprintf("%d of %d training examples have no label, the first here: nothing is learned from them", n, len(c.Train)),
+			Remedy:  "label them, or look whether the name of the field is misspelt there"})
+	}
+}
 
 func (c *Corpus) checkIDs(p *problems) {
 	first := map[string]*sdk.Example{}

@@ -162,7 +162,7 @@ func TestFields(t *testing.T) {
 	}
 	several := map[string]string{"train.csv": "text,label\nx,a|b\ny,\nz,b\n"}
 	c, ds = read(t, folder(t, several), Request{}, "heads.label.kind=multilabel.v0")
-	expect(t, ds)
+	expect(t, ds, "1 of 3 training examples")
 	if !slices.Equal(c.Heads[0].Labels, []string{"a", "b"}) || len(c.Train[0].Labels["label"].Values) != 2 || c.Train[1].Labels != nil {
 		t.Errorf("%+v %+v", c.Train, c.Heads)
 	}
@@ -304,6 +304,7 @@ func TestBadInput(t *testing.T) {
 		"one class":        {map[string]string{"train.jsonl": `{"text": "a", "label": "x"}` + "\n"}, nil, []string{`error[data.class] train.jsonl: every example of train has the label "x"`}},
 		"only O":           {map[string]string{"train.conll": "a O\nb O\n"}, nil, []string{`error[data.class] train.conll: every token of train has the tag "O"`}},
 		"no labels":        {map[string]string{"train.jsonl": `{"text": "a"}` + "\n"}, nil, []string{`error[data.label] train.jsonl: no example has a label`}},
+		"unlabelled":       {map[string]string{"train.jsonl": twoClasses + `{"text": "a", "lable": "pos"}` + "\n"}, nil, []string{`warning[data.unlabelled] train.jsonl:3: 1 of 3 training examples have no label`}},
 		"no text":          {map[string]string{"train.jsonl": twoClasses + `{"label": "x"}` + "\n"}, nil, []string{`error[data.text] train.jsonl:3: the field "text" is missing`}},
 		"empty text":       {map[string]string{"train.jsonl": twoClasses + `{"text": " ", "label": "pos"}` + "\n"}, nil, []string{`warning[data.text] train.jsonl:3: the text is empty`}},
 		"no JSON":          {map[string]string{"train.jsonl": twoClasses + "{\"text\": \"a\" \"label\": 1}\n[1]\n{} {}\n"}, nil, []string{`error[data.json] train.jsonl:3:14: not a JSON object`, `error[data.json] train.jsonl:4: not a JSON object`, `train.jsonl:5: not a JSON object: more text after`}},
