@@ -2,6 +2,7 @@ package token
 
 import (
 	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -24,6 +25,7 @@ type addedTokens struct {
 	t      *charTables
 	tokens []AddedToken
 	ids    []int32
+	shown  []string      // the contents as they are looked for
 	byID   map[int32]int // index in tokens
 	byText map[string]int32
 	plain  matcher // looked for in the source
@@ -52,7 +54,7 @@ func newMatcher(entries []trieEntry) matcher {
 
 // newAddedTokens prepares the search; n may be nil.
 func newAddedTokens(t *charTables, n normalizer, tokens []AddedToken, ids []int32) *addedTokens {
-	a := &addedTokens{t: t, tokens: tokens, ids: ids, byID: map[int32]int{}, byText: map[string]int32{}}
+	a := &addedTokens{t: t, tokens: tokens, ids: ids, shown: make([]string, len(tokens)), byID: map[int32]int{}, byText: map[string]int32{}}
 	var plain, normal []trieEntry
 	// Special tokens come first where two are written alike.
 	for _, special := range []bool{true, false} {
@@ -67,13 +69,15 @@ func newAddedTokens(t *charTables, n normalizer, tokens []AddedToken, ids []int3
 				a.byText[token.Content] = ids[i]
 			}
 			content := token.Content
+			a.shown[i] = content
 			if !token.Normalized {
 				plain = append(plain, trieEntry{content, int32(i)})
 				continue
 			}
 			if n != nil {
 				var w work
-				content = n.normalize(&w, w.valid(content)).s
+				content = strings.Clone(n.normalize(&w, w.valid(content)).s)
+				a.shown[i] = content
 			}
 			normal = append(normal, trieEntry{content, int32(i)})
 		}

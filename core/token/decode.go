@@ -12,11 +12,16 @@ type decoder interface {
 }
 
 // Decode gives the text of ids. bare leaves out special tokens. Ids that the
-// vocabulary does not have are skipped.
+// vocabulary does not have are skipped. Added tokens that are looked for in
+// normalized text appear as they are written there, as the decoder expects.
 func (t *Tokenizer) Decode(ids []int32, bare bool) string {
 	pieces := make([]string, 0, len(ids))
+	added := t.added.Load()
 	for _, id := range ids {
-		if bare && t.IsSpecial(id) {
+		if i, ok := added.byID[id]; ok {
+			if !bare || !added.tokens[i].Special {
+				pieces = append(pieces, added.shown[i])
+			}
 			continue
 		}
 		if p := t.Piece(id); p != "" {
