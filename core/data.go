@@ -91,7 +91,7 @@ func openData(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 	if d.tokDigest, err = tokenizerDigest(req.base); err != nil {
 		return nil, ds, err
 	}
-	d.set, err = c.Build(ctx, corpus.BuildRequest{Plan: plan, Tokenizer: tok, TokenizerDigest: d.tokDigest, MaxLength: d.maxLength, Home: filepath.Join(req.home, "stages", "corpus")})
+	d.set, err = c.Build(ctx, corpus.BuildRequest{Plan: plan, Tokenizer: tok, MaxLength: d.maxLength, Home: filepath.Join(req.home, "stages", "corpus")})
 	if err != nil {
 		return nil, ds, err
 	}
