@@ -59,6 +59,8 @@ type probe struct {
 	subject subject
 	seen    *observations
 	check   Check
+	// launchErr is why the plugin did not start; then plugin is nil.
+	launchErr error
 
 	findings sdk.Diagnostics
 	dropped  int
