@@ -19,11 +19,12 @@ import (
 )
 
 // Limits of one YAML document. They bound memory and time for any input: the
-// size bounds the parser, the count of values bounds what aliases expand to.
+// size bounds the parser, the others what comes after it.
 const (
 	MaxYAMLBytes = 4 << 20
-	maxYAMLNodes = 1 << 20
-	maxYAMLDepth = 100
+	// maxYAMLAliased is how many values aliases may add to those written.
+	maxYAMLAliased = 100_000
+	maxYAMLDepth   = 100
 	// maxYAMLProblems ends the list for a file that is wrong throughout.
 	maxYAMLProblems = 200
 )
@@ -225,7 +226,7 @@ func splitPath(path string) []string {
 
 // Decode decodes the document into the value that into points to, as DecodeYAML.
 func (d *Document) Decode(into any) (ds Diagnostics) {
-	w := &yamlWalk{doc: d, budget: maxYAMLNodes}
+	w := d.walk()
 	defer func() { // an Unmarshaler of the target may panic on odd input
 		if r := recover(); r != nil {
 			w.ds.Add(Diagnostic{Code: "yaml.syntax", File: d.name, Summary: fmt.Sprintf("cannot be decoded: %v", r)})
@@ -253,8 +254,24 @@ func (d *Document) Decode(into any) (ds Diagnostics) {
 type yamlWalk struct {
 	doc    *Document
 	ds     Diagnostics
-	budget int // values still allowed, aliases counted as often as they are used
+	budget int // values still allowed, aliased ones counted as often as they are used
 	full   bool
+}
+
+func (d *Document) walk() *yamlWalk {
+	return &yamlWalk{doc: d, budget: 2*countNodes(d.root) + maxYAMLAliased}
+}
+
+// countNodes counts the values and keys written in a document.
+func countNodes(n *yaml.Node) int {
+	if n == nil {
+		return 0
+	}
+	count := 1
+	for _, c := range n.Content {
+		count += countNodes(c)
+	}
+	return count
 }
 
 func (w *yamlWalk) report(n *yaml.Node, code, path, remedy, format string, args ...any) {
@@ -295,7 +312,7 @@ func (w *yamlWalk) spend(n *yaml.Node, path string, values int) bool {
 		return false
 	}
 	if w.budget -= values; w.budget < 0 {
-		w.report(n, "yaml.limit", path, "", "the file expands to more than %d values", maxYAMLNodes)
+		w.report(n, "yaml.limit", path, "", "aliases add more than %d values to the file", maxYAMLAliased)
 		w.full = true
 		return false
 	}

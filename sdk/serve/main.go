@@ -24,7 +24,7 @@ import (
 // commands, "describe" (the domain as JSON) and "version", and otherwise says
 // what it is.
 func Main(d sdk.Domain) {
-	os.Exit(run(d, os.Args, os.Stdout, os.Stderr, os.Getenv))
+	os.Exit(run(d, os.Args, os.Stdout, os.Stderr, os.Getenv)) //nolint:forbidigo // Main is the plugin's main
 }
 
 // Exit codes of a plugin's program, as those of islm.
