@@ -98,20 +98,20 @@ func (p *fixedLength) split(_ *work, v stretch, out []stretch) []stretch {
 	return out
 }
 
-// unicodeScripts splits where the script changes; spaces belong to what is before.
+// unicodeScripts splits where the script changes. Spaces and characters of no
+// script belong to what is before; at the begin they are dropped.
 type unicodeScripts struct{}
 
-const (
-	scriptAny = "Any"
-	scriptHan = "Han"
-)
+const scriptHan = "Han"
 
+// scriptOf is the name of r's script, "" for none. The Japanese scripts count as
+// one with Chinese.
 func scriptOf(r rune) string {
-	switch {
-	case r == 0x30FC:
+	switch r {
+	case 0x30FC:
 		return scriptHan
-	case r == ' ':
-		return scriptAny
+	case ' ':
+		return ""
 	}
 	for name, table := range unicode.Scripts {
 		if unicode.Is(table, r) {
@@ -121,11 +121,11 @@ func scriptOf(r rune) string {
 			return name
 		}
 	}
-	return "Unknown"
+	return ""
 }
 
 func (unicodeScripts) split(_ *work, v stretch, out []stretch) []stretch {
-	start, last := 0, ""
+	start, last := -1, ""
 	known := map[rune]string{}
 	for i, r := range v.s {
 		script, ok := known[r]
@@ -133,13 +133,18 @@ func (unicodeScripts) split(_ *work, v stretch, out []stretch) []stretch {
 			script = scriptOf(r)
 			known[r] = script
 		}
-		if script != scriptAny && last != scriptAny && last != script && i > start {
-			out = append(out, v.slice(start, i))
+		if script == "" {
+			continue
+		}
+		if script != last {
+			if start >= 0 {
+				out = append(out, v.slice(start, i))
+			}
 			start = i
 		}
 		last = script
 	}
-	if start < len(v.s) {
+	if start >= 0 {
 		out = append(out, v.slice(start, len(v.s)))
 	}
 	return out

@@ -651,7 +651,7 @@ func (c *regexCompiler) repeats(n *node) (*node, error) {
 		if count > 20 {
 			return nil, &regexError{"too many quantifiers"}
 		}
-		least, most, counted := 0, -1, false
+		least, most, counted, exact := 0, -1, false, false
 		switch c.in[c.at] {
 		case '*':
 		case '+':
@@ -683,7 +683,7 @@ func (c *regexCompiler) repeats(n *node) (*node, error) {
 			if b >= 0 && a > b || a > 100000 || b > 100000 {
 				return nil, &regexError{"bad repetition"}
 			}
-			least, most, counted = a, b, true
+			least, most, counted, exact = a, b, true, !comma
 			c.at = end
 		default:
 			return n, nil
@@ -691,7 +691,10 @@ func (c *regexCompiler) repeats(n *node) (*node, error) {
 		c.at++
 		mode := greedy
 		if c.accept("?") {
-			mode = lazy
+			if mode = lazy; exact { // x{2}? is (?:x{2})? in Oniguruma
+				n = &node{kind: nodeRepeat, sub: []*node{n}, min: least, max: most}
+				least, most, mode = 0, 1, greedy
+			}
 		} else if !counted && c.accept("+") {
 			mode = possessive
 		}

@@ -136,7 +136,7 @@ func (c *setCase) differs(tok *Tokenizer) string {
 			return "ids"
 		case e.Types[i] != c.Type[i]:
 			return "types"
-		case e.Offsets[i] != byteOffsets(text, c.Off[i : i+1])[0]:
+		case e.Offsets[i] != byteOffsets(text, c.Off[i:i+1])[0]:
 			return "offsets"
 		case e.Words[i] < 0 != (c.Word[i] == nil) || c.Word[i] != nil && *c.Word[i] != e.Words[i]:
 			return "words"
