@@ -59,7 +59,10 @@ that can be repeated, explained, shared and deployed.`,
 	f.StringVar(&a.logFormat, "log-format", "text", "logs as text or json")
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		a.command = cmd.CommandPath()
+		return usageError{err}
+	})
 	root.AddGroup(&cobra.Group{ID: "model", Title: "Make and use a model:"}, &cobra.Group{ID: "material", Title: "Its material:"}, &cobra.Group{ID: "house", Title: "Housekeeping:"})
 	for group, cmds := range map[string][]*cobra.Command{
 		"model":    {a.train(), a.prepare(), a.eval(), a.predict()},

@@ -64,20 +64,22 @@ func (c *Corpus) checkLabelled(p *problems) {
 	}
 }
 
+// checkIDs reports IDs that one file, or one split, gives twice. Splits that lie
+// in files of their own may each count from one.
 func (c *Corpus) checkIDs(p *problems) {
-	first := map[string]*sdk.Example{}
+	first, where := map[string]*sdk.Example{}, map[string]string{}
 	for _, split := range SplitNames() {
 		examples := c.Split(split)
 		for i := range examples {
 			ex := &examples[i]
-			if before, ok := first[ex.ID]; ok {
+			if before, ok := first[ex.ID]; ok && (before.File == ex.File || where[ex.ID] == split) {
 				d := sdk.Diagnostic{Severity: sdk.Error, Code: "data.id", File: ex.File, Line: ex.Line,
 					Summary: fmt.Sprintf("the ID %q was used before: %s:%d", clip(ex.ID), before.File, before.Line),
 					Remedy:  "each row wants an ID of its own, or none"}
 				p.add(d)
 				continue
 			}
-			first[ex.ID] = ex
+			first[ex.ID], where[ex.ID] = ex, split
 		}
 	}
 }
