@@ -47,55 +47,90 @@ func TestKilledRunEndsInTheSameBytes(t *testing.T) {
 	writeJSONL(t, filepath.Join(data, "test.jsonl"), toySentences(60, 3))
 	args := func(out string) []string {
 		return []string{"train", "--base", base, "--data", data, "--out", filepath.Join(work, out), "--resume", "--quiet",
-			"--set", "train.epochs=6", "--set", "train.lr=1e-3", "--set", "train.precision=fp32", "--set", "train.checkpoint_every=7", "--set", "train.accumulate=2", "--set", "train.batch_size=8"}
+			"--set", "train.epochs=6", "--set", "train.lr=1e-3", "--set", "train.precision=fp32", "--set", "train.checkpoint_every=7", "--set", "train.accumulate=2", "--set", "train.batch_size=8", "--set", "train.log_every=1"}
 	}
-	start := time.Now()
 	out, err := islm(t, args("whole")...).CombinedOutput()
 	require.NoError(t, err, string(out))
-	whole := time.Since(start)
 
+	// Three kills at random steps, one while a checkpoint is written, one right
+	// after an epoch; each kill waits a random moment after what it waits for.
 	seed := uint64(time.Now().UnixNano())
-	t.Logf("moments drawn with seed %d; the whole run took %v", seed, whole)
 	rng := rand.New(rand.NewPCG(seed, 0))
-	kills, resumes := 0, 0
-	for try := 0; ; try++ {
-		require.Less(t, try, 40, "the run never ends")
+	killed := filepath.Join(work, "killed")
+	const steps = 228 // 600 rows / 8 / 2 = 38 steps in each of 6 epochs
+	atStep := func(n int) func() bool { return func() bool { return lastStep(killed) >= n } }
+	kills := []struct {
+		what string
+		when func() bool
+	}{
+		{"at a random step", atStep(1 + rng.IntN(steps/3))},
+		{"while a checkpoint is written", func() bool {
+			tmp, _ := filepath.Glob(filepath.Join(killed, "islm", "checkpoint-*.tmp"))
+			return len(tmp) > 0
+		}},
+		{"at a random step", atStep(steps/3 + rng.IntN(steps/3))},
+		{"between epochs", func() bool { return strings.Contains(tail(killed), `"kind":"epoch"`) }},
+		{"at a random step", atStep(2*steps/3 + rng.IntN(steps/4))},
+	}
+	for _, k := range kills {
 		cmd := islm(t, args("killed")...)
 		var log strings.Builder
 		cmd.Stdout, cmd.Stderr = &log, &log
 		require.NoError(t, cmd.Start())
 		done := make(chan error, 1)
 		go func() { done <- cmd.Wait() }()
-		// Three kills at random moments, then left alone.
-		wait := time.Hour
-		if kills < 3 {
-			wait = time.Duration(float64(whole) * (0.25 + 0.6*rng.Float64()))
+		begin := lastStep(killed)
+		for deadline := time.Now().Add(2 * time.Minute); ; {
+			if lastStep(killed) > begin && k.when() || k.what == "while a checkpoint is written" && k.when() {
+				break
+			}
+			select {
+			case err := <-done:
+				require.Failf(t, "the run ended before its kill", "%s: %v\n%s", k.what, err, log.String())
+			default:
+			}
+			require.True(t, time.Now().Before(deadline), "%s never came\n%s", k.what, log.String())
+			time.Sleep(500 * time.Microsecond)
 		}
-		select {
-		case err := <-done:
-			require.NoError(t, err, log.String())
-		case <-time.After(wait):
-			require.NoError(t, cmd.Process.Kill())
-			<-done
-			kills++
-			requireCompleteCheckpoints(t, filepath.Join(work, "killed"))
-			continue
-		}
-		break
+		time.Sleep(time.Duration(rng.IntN(3000)) * time.Microsecond)
+		require.NoError(t, cmd.Process.Kill())
+		require.Error(t, <-done)
+		t.Logf("killed %s, after step %d (moments drawn with seed %d)", k.what, lastStep(killed), seed)
+		requireCompleteCheckpoints(t, killed)
 	}
+	out, err = islm(t, args("killed")...).CombinedOutput()
+	require.NoError(t, err, string(out))
 	var m struct {
 		Train struct {
 			ResumedFrom *int `json:"resumed_from"`
+			Steps       int  `json:"steps"`
 		} `json:"train"`
 	}
-	raw, err := os.ReadFile(filepath.Join(work, "killed", "islm", "metrics.json"))
+	raw, err := os.ReadFile(filepath.Join(killed, "islm", "metrics.json"))
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(raw, &m))
-	if m.Train.ResumedFrom != nil {
-		resumes++
+	require.NotNil(t, m.Train.ResumedFrom)
+	require.Equal(t, steps, m.Train.Steps)
+	require.Equal(t, weights(t, filepath.Join(work, "whole")), weights(t, killed))
+}
+
+// tail is the last complete line of a run's log.
+func tail(dir string) string {
+	data, err := os.ReadFile(filepath.Join(dir, "islm", "log.jsonl"))
+	if err != nil {
+		return ""
 	}
-	t.Logf("%d kills, resumed from a checkpoint at the end: %v", kills, resumes > 0)
-	require.Equal(t, weights(t, filepath.Join(work, "whole")), weights(t, filepath.Join(work, "killed")))
+	lines := strings.Split(strings.TrimRight(string(data), "\n"), "\n")
+	return lines[len(lines)-1]
+}
+
+// lastStep is the step of the last line of a run's log.
+func lastStep(dir string) int {
+	var e struct {
+		Step int `json:"step"`
+	}
+	_ = json.Unmarshal([]byte(tail(dir)), &e)
+	return e.Step
 }
 
 // A checkpoint folder is complete or has another name.
