@@ -67,7 +67,7 @@ type Batcher[T proto.Message] struct {
 func (b *Batcher[T]) Add(item T) error {
 	size := proto.Size(item)
 	if size > itemBytes {
-		return &TooLargeError{What: b.Name(item), Bytes: size}
+		return &TooLargeError{What: cut(b.Name(item), 256), Bytes: size} // the name may be what is too large
 	}
 	if b.bytes+size > SoftBytes && b.bytes > 0 {
 		if err := b.Flush(); err != nil {
