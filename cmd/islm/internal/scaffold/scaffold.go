@@ -170,7 +170,7 @@ type values struct {
 
 var (
 	goLine      = regexp.MustCompile(`(?m)^go\s+(\S+)`)
-	requireLine = regexp.MustCompile(`(?m)^(?:require\s+)?\s*([a-z0-9][^\s()]*\.[^\s()]*/?[^\s()]*)\s+(v[^\s/]+)`)
+	requireLine = regexp.MustCompile(`(?m)^(?:require)?[ \t]+([^\s()]+\.[^\s()]+)[ \t]+(v[0-9]\S*)`)
 	modulePath  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._~-]*(/[A-Za-z0-9._~-]+)*$`)
 )
 
