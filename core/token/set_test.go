@@ -1,7 +1,9 @@
 package token
 
 import (
+	"cmp"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -32,23 +34,47 @@ type setCase struct {
 
 var strategies = map[string]Strategy{"longest_first": LongestFirst, "only_first": OnlyFirst, "only_second": OnlySecond}
 
-// TestSet compares with the set in testdata, and with a larger one that
-// scripts/fixtures/tokenizer.py has made in $ISLM_TOKENIZER_SET.
+// TestSet compares with the set in testdata.
 func TestSet(t *testing.T) {
-	dirs := []string{filepath.Join("testdata", "parity")}
-	if large := os.Getenv("ISLM_TOKENIZER_SET"); large != "" {
-		dirs = append(dirs, large)
+	testFolder(t, filepath.Join("testdata", "parity"))
+}
+
+// TestParityFresh makes a larger set, of every family and component, with the
+// Python library and compares with it. ISLM_TOKENIZER_SET names a folder that
+// scripts/fixtures/tokenizer.py has made already, ISLM_TOKENIZER_SEED another set.
+func TestParityFresh(t *testing.T) {
+	dir := os.Getenv("ISLM_TOKENIZER_SET")
+	if dir == "" {
+		python := parityPython(t)
+		dir = t.TempDir()
+		script := filepath.Join("..", "..", "scripts", "fixtures", "tokenizer.py")
+		out, err := exec.CommandContext(t.Context(), python, script, "large", dir, cmp.Or(os.Getenv("ISLM_TOKENIZER_SEED"), "1")).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
 	}
-	for _, dir := range dirs {
-		files, err := filepath.Glob(filepath.Join(dir, "*.json"))
-		if err != nil || len(files) == 0 {
-			t.Fatalf("no tokenizers in %s (%v)", dir, err)
-		}
-		corpus := readLines[corpusLine](t, filepath.Join(dir, "corpus.jsonl"))
-		for _, path := range files {
-			name := strings.TrimSuffix(filepath.Base(path), ".json")
-			t.Run(filepath.Base(dir)+"/"+name, func(t *testing.T) { testSet(t, dir, name, corpus) })
-		}
+	testFolder(t, dir)
+}
+
+// parityPython is the Python of make parity.
+func parityPython(t *testing.T) string {
+	t.Helper()
+	python := os.Getenv("ISLM_PARITY_PY")
+	if python == "" {
+		t.Skip("ISLM_PARITY_PY names no Python: run make parity")
+	}
+	return python
+}
+
+func testFolder(t *testing.T, dir string) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no tokenizers in %s (%v)", dir, err)
+	}
+	corpus := readLines[corpusLine](t, filepath.Join(dir, "corpus.jsonl"))
+	for _, path := range files {
+		name := strings.TrimSuffix(filepath.Base(path), ".json")
+		t.Run(name, func(t *testing.T) { testSet(t, dir, name, corpus) })
 	}
 }
 
