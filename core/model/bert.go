@@ -41,9 +41,10 @@ type layerNorm struct {
 	eps          float64
 }
 
-// addNorm is LayerNorm(residual + dropout(x)).
-func (l layerNorm) addNorm(x, residual *torch.Tensor, p float64, mask torch.Mask) *torch.Tensor {
-	return torch.AddNorm(x, residual, l.weight.Value, l.bias.Value, l.eps, p, mask)
+// addNorm is LayerNorm(residual + dropout(x)): as the next residual, and in
+// bfloat16 where x is, for the next products.
+func (l layerNorm) addNorm(x, residual *torch.Tensor, p float64, mask torch.Mask) (y, narrow *torch.Tensor) {
+	return torch.AddNormPair(x, residual, l.weight.Value, l.bias.Value, l.eps, p, mask)
 }
 
 // newBert wires the weights, which get returns by canonical name.
@@ -123,16 +124,24 @@ func (b *Bert) Encode(in *Input, pass *Pass) *torch.Tensor {
 	split := func(l linear, x *torch.Tensor) *torch.Tensor {
 		return l.apply(x).View(n, t, heads, size).Transpose(1, 2) // [B, heads, T, size]
 	}
+	narrow := x
+	if pass.BF16 {
+		narrow = x.ToDType(torch.BFloat16)
+	}
 	for i := range b.layers {
 		l, place := &b.layers[i], uint64(placeLayers+4*i)
-		x = torch.Scoped(func() *torch.Tensor {
-			a := torch.Attention(split(l.query, x), split(l.key, x), split(l.value, x), in.Bias,
-				1/math.Sqrt(float64(size)), attention, pass.mask(place, in))
-			a = l.attention.apply(a.Transpose(1, 2).Reshape(n, t, heads*size))
-			a = l.attentionNorm.addNorm(a, x, hidden, pass.mask(place+1, in))
-			f := l.down.apply(b.act(l.up.apply(a)))
-			return l.norm.addNorm(f, a, hidden, pass.mask(place+2, in))
-		})
+		scope := torch.Open()
+		a := torch.Attention(split(l.query, narrow), split(l.key, narrow), split(l.value, narrow), in.Bias,
+			1/math.Sqrt(float64(size)), attention, pass.mask(place, in))
+		a = l.attention.apply(a.Transpose(1, 2).Reshape(n, t, heads*size))
+		r, a := l.attentionNorm.addNorm(a, x, hidden, pass.mask(place+1, in))
+		f := l.down.apply(b.act(l.up.apply(a)))
+		x, narrow = l.norm.addNorm(f, r, hidden, pass.mask(place+2, in))
+		scope.Keep(x)
+		if narrow != x {
+			scope.Keep(narrow)
+		}
+		scope.Close()
 		pass.probe(fmt.Sprintf("encoder.layer.%d", i), x)
 	}
 	return x

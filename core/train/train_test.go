@@ -123,7 +123,10 @@ func plan() *recipe.Plan {
 
 func newJob(t *testing.T, p *recipe.Plan, all []*recipe.Encoded) *recipe.Job {
 	t.Helper()
-	dir := t.TempDir()
+	return newJobAt(t.TempDir(), p, all)
+}
+
+func newJobAt(dir string, p *recipe.Plan, all []*recipe.Encoded) *recipe.Job {
 	return &recipe.Job{
 		Dir: dir, ExportDir: filepath.Join(dir, "out"), Plan: p, Base: base, Heads: topic(), Threads: 1,
 		Train: &rows{all: all, size: p.Train.BatchSize, shuffle: true},
