@@ -85,7 +85,7 @@ func newSet(has func(rune) bool) *runeSet {
 const (
 	maxProgram = 20000
 	maxRepeat  = 1000
-	maxSteps   = 50_000_000
+	maxSteps   = 5_000_000
 )
 
 // regexError says what in an expression cannot be used.
