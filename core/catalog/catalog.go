@@ -173,13 +173,15 @@ func (c *Catalog) List() ([]Entry, sdk.Diagnostics) {
 	return entries, diags
 }
 
-// Describe runs the plugin's own `describe` command, without RPC.
-func (c *Catalog) Describe(ctx context.Context, name string) (*sdk.Description, error) {
-	e, err := c.Find(name)
+// Describe runs the `describe` command of a plugin, without RPC. src is whatever
+// Prepare takes. Errors in the plugin's own files are part of the description.
+func (c *Catalog) Describe(ctx context.Context, src string) (*sdk.Description, error) {
+	binary, cleanup, err := c.Prepare(ctx, src)
 	if err != nil {
 		return nil, err
 	}
-	return describe(ctx, e.Path)
+	defer cleanup()
+	return describe(ctx, binary)
 }
 
 func (c *Catalog) installed() string { return filepath.Join(c.path.Home, "plugins") }

@@ -133,6 +133,35 @@ func (c *Catalog) record(kind, file string, pin Pin) error {
 	return nil
 }
 
+// Prepare returns a binary to look at: of a source folder, built for the occasion
+// under its proper name; a binary as it is; or of a plugin that Find knows. An
+// existing path wins over a name. cleanup removes what was built.
+func (c *Catalog) Prepare(ctx context.Context, src string) (binary string, cleanup func(), err error) {
+	if _, statErr := os.Stat(src); statErr != nil && pluginName.MatchString(src) {
+		e, err := c.Find(src)
+		return e.Path, func() {}, err
+	}
+	binary, name, cleanup, err := c.prepare(ctx, src)
+	if err != nil || name != "" {
+		return binary, cleanup, err
+	}
+	if st, statErr := os.Stat(src); statErr != nil || !st.IsDir() {
+		return binary, cleanup, nil
+	}
+	// A plugin that cannot say its name keeps the folder's: what is wrong with it
+	// is for the caller to find.
+	name = filepath.Base(src)
+	if desc, err := describe(ctx, binary); err == nil && pluginName.MatchString(desc.Name) {
+		name = desc.Name
+	}
+	named := filepath.Join(filepath.Dir(binary), binaryName(strings.TrimPrefix(name, binaryPrefix)))
+	if err := os.Rename(binary, named); err != nil {
+		cleanup()
+		return "", nil, fmt.Errorf("build plugin %s: %w", src, err)
+	}
+	return named, cleanup, nil
+}
+
 // prepare returns the binary of a source: built if it is a folder. name is what
 // the file name promises, "" if nothing.
 func (c *Catalog) prepare(ctx context.Context, src string) (binary, name string, cleanup func(), err error) {
