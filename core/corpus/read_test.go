@@ -3,6 +3,7 @@ package corpus
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"os"
@@ -583,7 +584,7 @@ func TestPaths(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, _, err := Read(ctx, Request{Plan: plan(t, "data.path="+dir)}); err != context.Canceled {
+	if _, _, err := Read(ctx, Request{Plan: plan(t, "data.path="+dir)}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -58,7 +58,7 @@ var rules = []struct {
 	{"core/libtorch", []string{"sdk"}},
 	{"core/token/...", []string{"sdk", "core/token/..."}},
 	{"core/torch/safetensors", []string{"sdk"}},
-	{"core/torch/pickle", []string{"sdk"}},
+	{"core/torch/pickle", []string{"sdk", "core/torch/safetensors"}},
 	{"core/torch/...", []string{"sdk", "core/torch/..."}},
 	{"core/model/...", []string{"sdk", "core/recipe", "core/torch/...", "core/model/..."}},
 	{"core/train/...", []string{"sdk", "core/recipe", "core/torch/...", "core/model/...", "core/train/..."}},

@@ -433,7 +433,7 @@ func streamChecks() []Check {
 		}},
 		{ID: "stream.early-stop", Purpose: "a stream that is left after its first element does no harm to the next", run: func(p *probe) {
 			for name, open := range p.streams() {
-				for range open(p.ctx) {
+				for range open(p.ctx) { //nolint:errcheck // stream.complete looks at errors //nolint:errcheck // the element is not looked at
 					break
 				}
 				if _, err := p.plugin.Describe(p.ctx); err != nil {
@@ -449,7 +449,7 @@ func streamChecks() []Check {
 				stop := func() { once.Do(func() { began = time.Now(); cancel() }) }
 				timer := time.AfterFunc(100*time.Millisecond, stop)
 				n := 0
-				for range open(ctx) {
+				for range open(ctx) { //nolint:errcheck // cancelled: an error is expected //nolint:errcheck // the element is not looked at
 					stop()
 					if n++; n > 1_000_000 {
 						break
