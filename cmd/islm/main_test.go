@@ -23,6 +23,10 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asMain) != "" {
 		os.Exit(run(os.Args[1:]))
 	}
+	if name, ok := strings.CutPrefix(filepath.Base(os.Args[0]), "islm-plugin-"); ok {
+		faultyPlugin(name)
+		return
+	}
 	// Scripts call `islm` as a program; it is this test binary under that name.
 	testscript.Main(m, map[string]func(){"islm": func() { os.Exit(run(os.Args[1:])) }})
 }

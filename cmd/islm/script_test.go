@@ -55,6 +55,8 @@ func runScripts(t *testing.T, dir string) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":  exits,
+			"faulty": linkFaulty,
 			// tiny DIR PIECES-FILE makes a small random BERT.
 			"tiny": func(ts *testscript.TestScript, _ bool, args []string) {
 				tinyBERT(t, ts.MkAbs(args[0]), toyWords, 32)

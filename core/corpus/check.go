@@ -144,7 +144,7 @@ func (c *Corpus) checkConflicts(p *problems) {
 				if before.label != label {
 					p.add(sdk.Diagnostic{Severity: sdk.Warning, Code: "data.conflict", File: ex.File, Line: ex.Line,
 						Summary: fmt.Sprintf("the same text is labelled %q here and %q in %s:%d", label, before.label, before.ex.File, before.ex.Line),
-						Detail:  fmt.Sprintf("%q", clip(ex.Text))})
+						Detail:  fmt.Sprintf("%q", clip(ex.Text)), Remedy: "both rows stay; correct the one that is wrong"})
 				}
 			}
 		}

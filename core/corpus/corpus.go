@@ -200,7 +200,7 @@ func missingData(req *Request, err error) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	d := sdk.Diagnostic{Severity: sdk.Error, Code: "data.path", Summary: err.Error()}
+	d := sdk.Diagnostic{Severity: sdk.Error, Code: "data.path", Summary: err.Error(), Remedy: "check the path; --domain makes the datasets of a plugin known by name"}
 	if req.Domain != nil {
 		var names []string
 		for _, s := range req.Domain.Datasets() {
@@ -324,7 +324,8 @@ func (c *Corpus) stream(ctx context.Context, req *Request, dataset sdk.Dataset, 
 		rows = append(rows, rowOf(ex, dataset))
 	}
 	if len(rows) == 0 && !p.has(dataset.Name) {
-		p.add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.empty", File: dataset.Name, Summary: fmt.Sprintf("split %s of dataset %s holds no examples", split, dataset.Name)})
+		p.add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.empty", File: dataset.Name, Summary: fmt.Sprintf("split %s of dataset %s holds no examples", split, dataset.Name),
+			Remedy: "look at the plugin's options for this dataset (islm plugin describe), or name other data with --data"})
 	}
 	name := dataset.Name
 	if ask.Path != "" {

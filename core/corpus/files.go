@@ -21,7 +21,7 @@ const maxRecord = 16 << 20
 // readFile reads the rows of one file.
 func readFile(file, format string, data []byte, d *recipe.DataPlan, p *problems) []row {
 	if len(bytes.TrimSpace(data)) == 0 {
-		p.add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.empty", File: file, Summary: "the file is empty"})
+		p.add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.empty", File: file, Summary: "the file is empty", Remedy: "look whether it was written to the end, or name another with --data"})
 		return nil
 	}
 	var records []record
@@ -40,7 +40,7 @@ func readFile(file, format string, data []byte, d *recipe.DataPlan, p *problems)
 	}
 	if len(records) == 0 {
 		if !p.has(file) {
-			p.add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.empty", File: file, Summary: "the file holds no rows"})
+			p.add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.empty", File: file, Summary: "the file holds no rows", Remedy: "look whether it was written to the end, or name another with --data"})
 		}
 		return nil
 	}
@@ -126,7 +126,8 @@ func readJSONL(file, text string, p *problems) []record {
 
 func appendJSON(records []record, file, text string, line int, p *problems) []record {
 	if len(text) > maxRecord {
-		p.errorf("data.json", file, line, "the row has %d bytes, a row may have %d", len(text), maxRecord)
+		p.add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.json", File: file, Line: line,
+			Summary: fmt.Sprintf("the row has %d bytes, a row may have %d", len(text), maxRecord), Remedy: "split long documents into rows of their own"})
 		return records
 	}
 	dec := json.NewDecoder(strings.NewReader(text))
@@ -139,7 +140,7 @@ func appendJSON(records []record, file, text string, line int, p *problems) []re
 		}
 	}
 	if err != nil || fields == nil {
-		d := sdk.Diagnostic{Severity: sdk.Error, Code: "data.json", File: file, Line: line, Summary: "not a JSON object", Detail: fmt.Sprintf("%q", clip(text))}
+		d := sdk.Diagnostic{Severity: sdk.Error, Code: "data.json", File: file, Line: line, Summary: "not a JSON object", Detail: fmt.Sprintf("%q", clip(text)), Remedy: "write one object per line, such as {\"text\": \"…\", \"label\": \"…\"}"}
 		var syntax *json.SyntaxError
 		if err != nil {
 			d.Summary += ": " + strings.TrimPrefix(err.Error(), "json: ")

@@ -384,12 +384,12 @@ func (f *fieldReader) spans(r *row, rec record, list []any, name string) ([]sdk.
 			unit, length = "characters", len(offsets)-1
 		}
 		if start < 0 || end > length || start >= end {
-			why := "lies outside the text of"
+			why, remedy := "lies outside the text of", offsetsRemedy(f.chars)
 			if start >= end {
-				why = "is empty or runs backwards in the text of"
+				why, remedy = "is empty or runs backwards in the text of", "end is the offset after the last one of the span: start < end"
 			}
 			f.p.add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.span", File: f.file, Line: rec.line,
-				Summary: fmt.Sprintf("span %q [%d, %d) %s %d %s", label, start, end, why, length, unit)})
+				Summary: fmt.Sprintf("span %q [%d, %d) %s %d %s", label, start, end, why, length, unit), Remedy: remedy})
 			ok = false
 			continue
 		}
@@ -398,14 +398,14 @@ func (f *fieldReader) spans(r *row, rec record, list []any, name string) ([]sdk.
 		} else if !boundary(r.Text, start) || !boundary(r.Text, end) {
 			f.p.add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.span", File: f.file, Line: rec.line,
 				Summary: fmt.Sprintf("span %q [%d, %d) cuts a character", label, start, end),
-				Remedy:  "start and end count bytes of UTF-8; use --set data.offsets=chars where they count characters"})
+				Remedy:  offsetsRemedy(f.chars)})
 			ok = false
 			continue
 		}
 		if want, has := object["text"].(string); has && want != r.Text[start:end] {
 			f.p.add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.span", File: f.file, Line: rec.line,
 				Summary: fmt.Sprintf("span %q [%d, %d) is %q in the text, the file says %q", label, start, end, clip(r.Text[start:end]), clip(want)),
-				Remedy:  "start and end count bytes of UTF-8; use --set data.offsets=chars where they count characters"})
+				Remedy:  offsetsRemedy(f.chars)})
 			ok = false
 			continue
 		}
@@ -413,6 +413,13 @@ func (f *fieldReader) spans(r *row, rec record, list []any, name string) ([]sdk.
 		spans = append(spans, sdk.Span{Start: start, End: end, Label: label, EntityID: entity})
 	}
 	return spans, ok
+}
+
+func offsetsRemedy(chars bool) string {
+	if chars {
+		return "start and end count characters here (data.offsets=chars); leave that away where they count bytes of UTF-8"
+	}
+	return "start and end count bytes of UTF-8; use --set data.offsets=chars where they count characters"
 }
 
 func boundary(s string, i int) bool { return i == len(s) || utf8.RuneStart(s[i]) }
