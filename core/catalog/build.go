@@ -104,12 +104,16 @@ func run(ctx context.Context, dir, name string, args ...string) (stdout, stderr 
 func describe(ctx context.Context, binary string) (*sdk.Description, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, describeTimeout, errSlow)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, "describe")
+	path, err := filepath.Abs(binary) // a bare name would be looked for in PATH
+	if err != nil {
+		return nil, fmt.Errorf("describe plugin %s: %w", binary, err)
+	}
+	cmd := exec.CommandContext(ctx, path, "describe")
 	cmd.Env = environment(os.Environ())
 	out, errs := &bounded{limit: maxDescription}, &bounded{limit: 64 << 10}
 	cmd.Stdout, cmd.Stderr = out, errs
 	cmd.WaitDelay = time.Second
-	err := cmd.Run()
+	err = cmd.Run()
 	fail := func(summary string, cause error) (*sdk.Description, error) {
 		return nil, &sdk.DiagnosticsError{Fatal: true, Cause: cause, Diagnostics: sdk.Diagnostics{{
 			Severity: sdk.Error, Code: "plugin.describe", Summary: summary, File: binary, Detail: tail(errs.String(), 20),

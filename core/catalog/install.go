@@ -31,23 +31,23 @@ type InstallOptions struct {
 // or reports errors in its own files; these are in the error. The diagnostics are
 // warnings of the plugin.
 func (c *Catalog) Install(ctx context.Context, src string, opts InstallOptions) (Entry, sdk.Diagnostics, error) {
-	binary, name, cleanup, err := c.prepare(ctx, src)
+	p, err := c.prepare(ctx, src)
 	if err != nil {
 		return Entry{}, nil, err
 	}
-	defer cleanup()
-	desc, err := describe(ctx, binary)
+	defer p.cleanup()
+	desc, err := describe(ctx, p.binary)
 	if err != nil {
 		return Entry{}, nil, err
 	}
-	if err := accept(desc, name, src); err != nil {
+	if err := accept(desc, p.name, src); err != nil {
 		return Entry{}, nil, err
 	}
 	if err := os.MkdirAll(c.installed(), 0o755); err != nil {
 		return Entry{}, nil, fmt.Errorf("install plugin %s: %w", desc.Name, err)
 	}
 	target := filepath.Join(c.installed(), binaryName(desc.Name))
-	if err := copyBinary(binary, target); err != nil {
+	if err := copyBinary(p.binary, target); err != nil {
 		return Entry{}, nil, fmt.Errorf("install plugin %s: %w", desc.Name, err)
 	}
 	sum, size, err := digest(target)
@@ -141,58 +141,61 @@ func (c *Catalog) Prepare(ctx context.Context, src string) (binary string, clean
 		e, err := c.Find(src)
 		return e.Path, func() {}, err
 	}
-	binary, name, cleanup, err := c.prepare(ctx, src)
-	if err != nil || name != "" {
-		return binary, cleanup, err
-	}
-	if st, statErr := os.Stat(src); statErr != nil || !st.IsDir() {
-		return binary, cleanup, nil
+	p, err := c.prepare(ctx, src)
+	if err != nil || !p.built {
+		return p.binary, p.cleanup, err
 	}
 	// A plugin that cannot say its name keeps the folder's: what is wrong with it
 	// is for the caller to find.
-	name = filepath.Base(src)
-	if desc, err := describe(ctx, binary); err == nil && pluginName.MatchString(desc.Name) {
+	name := strings.TrimPrefix(filepath.Base(src), binaryPrefix)
+	if desc, err := describe(ctx, p.binary); err == nil && pluginName.MatchString(desc.Name) {
 		name = desc.Name
 	}
-	named := filepath.Join(filepath.Dir(binary), binaryName(strings.TrimPrefix(name, binaryPrefix)))
-	if err := os.Rename(binary, named); err != nil {
-		cleanup()
+	named := filepath.Join(filepath.Dir(p.binary), binaryName(name))
+	if err := os.Rename(p.binary, named); err != nil {
+		p.cleanup()
 		return "", nil, fmt.Errorf("build plugin %s: %w", src, err)
 	}
-	return named, cleanup, nil
+	return named, p.cleanup, nil
 }
 
-// prepare returns the binary of a source: built if it is a folder. name is what
-// the file name promises, "" if nothing.
-func (c *Catalog) prepare(ctx context.Context, src string) (binary, name string, cleanup func(), err error) {
+// prepared is the binary of a source.
+type prepared struct {
+	binary  string
+	name    string // what the file name promises, "" if nothing
+	built   bool
+	cleanup func() // removes what was built
+}
+
+// prepare finds the binary of a source, or builds it if the source is a folder.
+func (c *Catalog) prepare(ctx context.Context, src string) (prepared, error) {
 	st, err := os.Stat(src)
 	if err != nil {
-		return "", "", nil, problem(sdk.Diagnostic{Code: "plugin.missing", Summary: fmt.Sprintf("there is no %s", src), Remedy: "name a plugin's source folder or its binary"})
+		return prepared{}, problem(sdk.Diagnostic{Code: "plugin.missing", Summary: fmt.Sprintf("there is no %s", src), Remedy: "name a plugin's source folder or its binary"})
 	}
 	if !st.IsDir() {
 		if !st.Mode().IsRegular() || st.Mode().Perm()&0o111 == 0 {
-			return "", "", nil, problem(sdk.Diagnostic{Code: "plugin.binary", Summary: "this is not a program", File: src, Remedy: "name a plugin's source folder or its binary; if it is the binary: chmod +x " + src})
+			return prepared{}, problem(sdk.Diagnostic{Code: "plugin.binary", Summary: "this is not a program", File: src, Remedy: "name a plugin's source folder or its binary; if it is the binary: chmod +x " + src})
 		}
 		abs, err := filepath.Abs(src)
 		if err != nil {
-			return "", "", nil, fmt.Errorf("plugin %s: %w", src, err)
+			return prepared{}, fmt.Errorf("plugin %s: %w", src, err)
 		}
-		return abs, nameOf(src), func() {}, nil
+		return prepared{binary: abs, name: nameOf(src), cleanup: func() {}}, nil
 	}
 	if err := os.MkdirAll(c.installed(), 0o755); err != nil {
-		return "", "", nil, fmt.Errorf("build plugin %s: %w", src, err)
+		return prepared{}, fmt.Errorf("build plugin %s: %w", src, err)
 	}
 	dir, err := os.MkdirTemp(c.installed(), "build.*.tmp")
 	if err != nil {
-		return "", "", nil, fmt.Errorf("build plugin %s: %w", src, err)
+		return prepared{}, fmt.Errorf("build plugin %s: %w", src, err)
 	}
-	cleanup = func() { os.RemoveAll(dir) }
-	binary = filepath.Join(dir, binaryName("x"))
-	if err := Build(ctx, src, binary); err != nil {
-		cleanup()
-		return "", "", nil, err
+	p := prepared{binary: filepath.Join(dir, binaryName("built")), built: true, cleanup: func() { os.RemoveAll(dir) }}
+	if err := Build(ctx, src, p.binary); err != nil {
+		p.cleanup()
+		return prepared{}, err
 	}
-	return binary, "", cleanup, nil
+	return p, nil
 }
 
 // accept refuses a plugin that cannot be used under its name.
@@ -232,7 +235,7 @@ func (c *Catalog) openDev(ctx context.Context, src string) (Entry, error) {
 			return Entry{}, fmt.Errorf("build plugin %s: %w", src, err)
 		}
 		defer os.RemoveAll(tmp)
-		built := filepath.Join(tmp, binaryName("x"))
+		built := filepath.Join(tmp, binaryName("built"))
 		if err := Build(ctx, src, built); err != nil {
 			return Entry{}, err
 		}

@@ -29,7 +29,7 @@ type Card struct {
 	Vocab         int64            `json:"vocab_size"`
 	Labels        []string         `json:"labels,omitempty"` // in the order of the outputs
 	Tokenizer     Tokenizer        `json:"tokenizer"`
-	Parameters    int64            `json:"parameters"` // numbers in the weight files, 0 if unknown
+	Parameters    int64            `json:"parameters"` // floating-point numbers in the weight files
 	DTypes        map[string]int64 `json:"dtypes,omitempty"`
 	Tensors       int              `json:"tensors"`
 	Weights       []string         `json:"weights,omitempty"` // weight files
@@ -142,7 +142,7 @@ func (c *Card) readTokenizer(diags *sdk.Diagnostics) {
 	}
 	if data, err := os.ReadFile(filepath.Join(c.Dir, "vocab.txt")); err == nil {
 		text := strings.TrimRight(string(data), "\r\n")
-		c.Tokenizer = Tokenizer{Kind: "WordPiece", File: "vocab.txt", Vocab: int64(strings.Count(text, "\n") + 1)}
+		c.Tokenizer = Tokenizer{Kind: "WordPiece", File: "vocab.txt", Vocab: int64(strings.Count(text, "\n") + 1), Lowercase: c.lowersVocab()}
 		return
 	}
 	if data, err := os.ReadFile(filepath.Join(c.Dir, "vocab.json")); err == nil {
@@ -158,6 +158,19 @@ func (c *Card) readTokenizer(diags *sdk.Diagnostics) {
 		return
 	}
 	diags.Add(sdk.Diagnostic{Severity: sdk.Warning, Code: "model.tokenizer", Summary: "the folder holds no tokenizer", File: c.Dir, Remedy: "copy tokenizer.json or vocab.txt of the model into it"})
+}
+
+// lowersVocab reports whether BERT's tokenizer lower-cases text before it looks
+// into vocab.txt: it does unless tokenizer_config.json says otherwise.
+func (c *Card) lowersVocab() bool {
+	config := struct {
+		Lower *bool `json:"do_lower_case"`
+	}{}
+	data, err := os.ReadFile(filepath.Join(c.Dir, "tokenizer_config.json"))
+	if err != nil || json.Unmarshal(data, &config) != nil || config.Lower == nil {
+		return true
+	}
+	return *config.Lower
 }
 
 func (c *Card) parseTokenizer(data []byte) error {
@@ -209,7 +222,7 @@ func (c *Card) parseTokenizer(data []byte) error {
 }
 
 // readWeights reads the headers of the weight files and returns the shape of each
-// tensor, nil where the form does not show it.
+// tensor.
 func (c *Card) readWeights(diags *sdk.Diagnostics) map[string][]int64 {
 	exists := func(name string) bool {
 		_, err := os.Stat(filepath.Join(c.Dir, name))
@@ -266,7 +279,7 @@ func (c *Card) readShards(shards map[string][]string, read func(string) (map[str
 			continue
 		}
 		for _, name := range shards[shard] {
-			if _, ok := tensors[name]; !ok && tensors != nil {
+			if _, ok := tensors[name]; !ok {
 				diags.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "model.shard", Summary: fmt.Sprintf("%s lacks the tensor %s that the index promises", shard, name), File: file, Remedy: "fetch the model again"})
 			}
 		}
@@ -276,7 +289,9 @@ func (c *Card) readShards(shards map[string][]string, read func(string) (map[str
 			for _, d := range t.shape {
 				n *= d
 			}
-			c.Parameters += n
+			if strings.HasPrefix(t.dtype, "F") || strings.HasPrefix(t.dtype, "BF") { // integers are buffers, such as position ids
+				c.Parameters += n
+			}
 			c.DTypes[t.dtype] += n
 			c.Tensors++
 		}

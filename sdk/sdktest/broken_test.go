@@ -287,7 +287,7 @@ func brokenDomains() []broken {
 			n := starts.Add(1)
 			described(func(d *sdk.Description) { d.Summary = fmt.Sprint(n) })(f)
 		}},
-		{check: "manifest.strict", domain: in(manifest, "summary:", "sumary:")},
+		{check: "manifest.strict", domain: in(manifest, "summary:", "synopsis:")},
 		{check: "manifest.strict", name: "no manifest", domain: func(d *sdk.Domain) { d.FS = fstest.MapFS{} }},
 		{check: "manifest.names-unique", domain: in(manifest, "{name: names, kind", "{name: intent, kind")},
 		{check: "manifest.names-unique", name: "empty", plugin: described(func(d *sdk.Description) { d.Augmenters = append(d.Augmenters, "") })},
