@@ -4,6 +4,7 @@ package torch
 
 import (
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 
@@ -88,6 +89,23 @@ func Synchronize(d Device) {
 	if e := shim.CUDASync(int(d)); e != "" {
 		fail("synchronize", e)
 	}
+}
+
+// FasterBF16 says whether products in bfloat16 are faster than in float32 on a
+// device. On x86 that needs AMX, or AVX512-BF16 by AMD: Intel's processors
+// without AMX run the latter at half the rate of float32 (160 and 80 GF/s per
+// core on an Emerald Rapids).
+func FasterBF16(d Device) bool {
+	if d >= 0 {
+		return true
+	}
+	data, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return false
+	}
+	text, _, _ := strings.Cut(string(data), "\n\n")
+	has := func(flag string) bool { return strings.Contains(text, " "+flag) }
+	return has("amx_bf16") || has("avx512_bf16") && strings.Contains(text, "AuthenticAMD")
 }
 
 // NumThreads is the number of threads that an operator uses.

@@ -16,9 +16,11 @@ func Linear(x, w, b *Tensor) *Tensor {
 	return gotch("linear", func(out *handle) { libtch.AtgLinear(out, handle(x.c), handle(w.c), handle(b.o("linear"))) }, x, w)
 }
 
-// Embedding takes rows of w [n, h] by int64 ids of any shape: […, h].
+// Embedding takes rows of w [n, h] by int64 ids of any shape: […, h]. The
+// gradient of a large float32 table on the CPU is dense to look at, but clearing
+// it, ClipGradNorm and Adam pass only over the rows that were used.
 func Embedding(w, ids *Tensor) *Tensor {
-	return gotch("embedding", func(out *handle) { libtch.AtgEmbedding(out, handle(w.c), handle(ids.c), -1, 0, 0) }, w, ids)
+	return call("embedding", func(out *shim.Handle) string { return shim.Embedding(out, w.c, ids.c) }, w, ids)
 }
 
 // LayerNorm normalizes the last dimension (Ba, Kiros, Hinton 2016); w and b may be nil.

@@ -37,6 +37,12 @@ typedef struct {
   // keep fills words [word0, word0+n) of a row: a bit is set when the element's
   // 32 random bits are at least threshold.
   void (*keep)(uint32_t *bits, int64_t n, uint64_t word0, uint64_t key, uint64_t row, uint32_t threshold);
+  // One row of AdamW; g may be NULL for zeros. decay = 1 - lr*wd, w1 = 1 - beta1,
+  // w2 = 1 - beta2, size = lr / (1 - beta1^t), root = sqrt(1 - beta2^t).
+  void (*adam)(float *p, float *m, float *v, const float *g, int64_t n, float decay, float w1, float b2, float w2, float size, float root,
+               float eps);
+  // Sum of squares.
+  float (*squares)(const float *x, int64_t n);
   ISLM_KERNELS_FOR(float, f32)
   ISLM_KERNELS_FOR(uint16_t, bf16)
 } islm_kernels;

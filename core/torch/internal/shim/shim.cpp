@@ -13,6 +13,8 @@
 #include <torch/torch.h>
 #include <torch/version.h>
 
+#include "rows.h"
+
 #include <cstring>
 #include <string>
 #include <vector>
@@ -172,9 +174,20 @@ void islm_autocast_clear(void) { at::autocast::clear_cache(); }
 
 char *islm_adam_step(int decoupled, void **params, void **m, void **v, void **steps, int n, double lr, double beta1,
                      double beta2, double wd, double eps) {
-  GUARD(at::NoGradGuard no; auto p = list(params, n); std::vector<Tensor> g; g.reserve(n);
-        for (auto &x : p) g.push_back(x.grad().is_contiguous() ? x.grad() : x.grad().contiguous());
-        auto ms = list(m, n); auto vs = list(v, n); auto st = list(steps, n); at::_foreach_add_(st, 1);
+  GUARD(at::NoGradGuard no; std::vector<Tensor> p, g, ms, vs, st; auto counts = list(steps, n); at::_foreach_add_(counts, 1);
+        for (int i = 0; i < n; i++) {
+          const Tensor &x = T(params[i]);
+          islm_rows *rows = decoupled || wd == 0 ? islm_rows_of(x) : nullptr;
+          if (rows) {
+            islm_rows_adam(x, T(m[i]), T(v[i]), *rows, counts[i].item().toDouble(), lr, beta1, beta2, wd, eps);
+            continue;
+          }
+          p.push_back(x);
+          g.push_back(x.grad().contiguous());
+          ms.push_back(T(m[i]));
+          vs.push_back(T(v[i]));
+          st.push_back(counts[i]);
+        } if (p.empty()) return nullptr;
         if (decoupled) at::_fused_adamw_(p, g, ms, vs, {}, st, lr, beta1, beta2, wd, eps, false, false);
         else at::_fused_adam_(p, g, ms, vs, {}, st, lr, beta1, beta2, wd, eps, false, false))
 }
@@ -192,25 +205,31 @@ char *islm_sgd_step(void **params, void **bufs, uint8_t *first, int n, double lr
     p.add_(g, -lr);
   })
 }
-static Tensor total_norm(void **params, int n, std::vector<Tensor> &grads) {
+// The joint norm; grads are those to scale, rows those of which only some rows count.
+static double total_norm(void **params, int n, std::vector<Tensor> &grads, std::vector<islm_rows *> &rows) {
   for (int i = 0; i < n; i++) {
     const Tensor &g = T(params[i]).grad();
-    if (g.defined()) grads.push_back(g.detach());
+    if (!g.defined()) continue;
+    if (islm_rows *r = islm_rows_of(T(params[i]))) rows.push_back(r);
+    else grads.push_back(g.detach());
   }
-  if (grads.empty()) return at::zeros({}, at::kFloat);
-  auto norms = at::_foreach_norm(grads, 2);
-  for (auto &x : norms) x = x.to(norms[0].device());
-  return at::linalg_vector_norm(at::stack(norms), 2);
+  std::vector<Tensor> norms;
+  if (!grads.empty()) norms = at::_foreach_norm(grads, 2);
+  at::Device where = grads.empty() ? at::Device(at::kCPU) : grads[0].device();
+  for (auto &x : norms) x = x.to(where);
+  for (auto *r : rows) norms.push_back(at::scalar_tensor(islm_rows_norm(*r), at::TensorOptions().dtype(at::kFloat).device(where)));
+  return norms.empty() ? 0 : at::linalg_vector_norm(at::stack(norms), 2).item().toDouble();
 }
 char *islm_grad_norm(void **params, int n, double *norm) {
-  GUARD(at::NoGradGuard no; std::vector<Tensor> g; *norm = total_norm(params, n, g).item().toDouble())
+  GUARD(at::NoGradGuard no; std::vector<Tensor> g; std::vector<islm_rows *> r; *norm = total_norm(params, n, g, r))
 }
 char *islm_clip_grad_norm(void **params, int n, double max_norm, double *norm) {
-  GUARD(at::NoGradGuard no; std::vector<Tensor> g; Tensor total = total_norm(params, n, g); *norm = total.item().toDouble();
-        if (g.empty()) return nullptr;
-        Tensor c = at::clamp_max(at::reciprocal(total + 1e-6) * max_norm, 1.0);
-        // A coefficient of exactly one changes nothing: the pass over memory is saved.
-        if (c.item().toDouble() == 1.0) return nullptr;
-        for (auto &x : g) x.mul_(c.to(x.device())))
+  GUARD(at::NoGradGuard no; std::vector<Tensor> g; std::vector<islm_rows *> r; *norm = total_norm(params, n, g, r);
+        float c = static_cast<float>(max_norm) / (static_cast<float>(*norm) + 1e-6f);
+        // A coefficient of one changes nothing: the pass over memory is saved. Infinity and NaN go through, as in PyTorch.
+        if (c >= 1.0f) return nullptr;
+        if (!g.empty()) at::_foreach_mul_(g, c);
+        for (auto *x : r) islm_rows_scale(*x, c))
 }
+char *islm_embedding(islm_tensor *out, islm_tensor w, islm_tensor ids) { GUARD(give(out, islm_rows_embedding(T(w), T(ids)))) }
 } // extern "C"

@@ -146,6 +146,8 @@ func Split(out []Handle, x Handle, size, dim int64) string {
 	return text(C.islm_split(&out[0], C.int(len(out)), x, C.int64_t(size), C.int64_t(dim)))
 }
 
+func Embedding(out *Handle, w, ids Handle) string { return text(C.islm_embedding(out, w, ids)) }
+
 func GradEnabled() bool      { return C.islm_grad_enabled() != 0 }
 func SetGradEnabled(on bool) { C.islm_set_grad_enabled(flag(on)) }
 func SetRequiresGrad(t Handle, on bool) string {
