@@ -122,7 +122,14 @@ func (a *app) logger() hclog.Logger {
 	case a.quiet:
 		level = hclog.Error
 	}
-	return hclog.New(&hclog.LoggerOptions{Name: "islm", Level: level, Output: a.stderr, JSONFormat: a.logFormat == "json"})
+	return hclog.New(&hclog.LoggerOptions{Name: "islm", Level: level, Output: a.stderr, JSONFormat: a.logFormat == "json",
+		Exclude: func(_ hclog.Level, msg string, args ...any) bool { return !a.verbose && ofDeadPlugin(msg, args) }})
+}
+
+// ofDeadPlugin recognizes what the host logs of a plugin that dies: its last
+// lines, which have no fields, and its end. The diagnostic holds all of it.
+func ofDeadPlugin(msg string, args []any) bool {
+	return len(args) == 0 || msg == "plugin process exited" || msg == "plugin failed to exit gracefully"
 }
 
 // say prints a line for people on stderr unless --quiet.
