@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/islm-dev/islm/core/model"
 	"github.com/islm-dev/islm/core/recipe"
@@ -15,59 +16,81 @@ import (
 const defaultPredictBatch = 32
 
 // predict runs all rows of a source through the model, without gradients and
-// dropout, and returns the predictions in the order of the source.
+// dropout, and returns the predictions in the order of the source. progress is
+// called on the caller's goroutine.
 func predict(ctx context.Context, m *model.Model, rows recipe.Source, size int, bf16 bool, progress func(done, all int)) ([]recipe.Prediction, error) {
 	if size <= 0 {
 		size = defaultPredictBatch
 	}
-	out := make([]recipe.Prediction, rows.Len())
-	seen := make([]bool, len(out))
-	done := 0
+	p := &predictor{model: m, bf16: bf16, out: make([]recipe.Prediction, rows.Len()), seen: make([]bool, rows.Len())}
 	feed := prefetch(ctx, rows.Batches(ctx, size))
 	defer feed.stop()
-	var err error
-	work := func() {
-		for {
-			batch, more, e := feed.next()
-			if err = e; err != nil || !more {
-				return
-			}
-			if err = ctx.Err(); err != nil {
-				return
-			}
-			if len(batch.Index) != len(batch.Rows) {
-				err = fmt.Errorf("predict: a batch of %d rows has %d row numbers", len(batch.Rows), len(batch.Index))
-				return
-			}
-			scope := torch.Open()
-			in, e := m.Input(batch.Rows, batch.Width)
-			if err = e; err == nil {
-				for i, p := range m.Predict(in, bf16) {
-					out[batch.Index[i]], seen[batch.Index[i]] = p, true
-				}
-			}
-			scope.Close()
-			if err != nil {
-				return
-			}
-			done += len(batch.Rows)
-			progress(done, len(out))
-		}
+	counts, ended := make(chan int, 16), make(chan error, 1)
+	go func() {
+		defer close(counts)
+		var err error
+		// One closure for all batches: within one Autocast the cast weights are kept.
+		failed := torch.Do(func() {
+			torch.NoGrad(func() {
+				torch.Autocast(m.Device(), bf16, func() { err = p.all(ctx, feed, counts) })
+			})
+		})
+		ended <- errors.Join(failed, err)
+	}()
+	done := 0
+	for n := range counts {
+		done += n
+		progress(done, len(p.out))
 	}
-	// One closure for all batches: within one Autocast the cast weights are kept.
-	failed := torch.Do(func() {
-		torch.NoGrad(func() { torch.Autocast(m.Device(), bf16, work) })
-	})
+	err := <-ended
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	if err = errors.Join(failed, err); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("predict: %w", err)
 	}
-	for i, ok := range seen {
-		if !ok {
-			return nil, fmt.Errorf("predict: row %d never came", i)
-		}
+	if i := slices.Index(p.seen, false); i >= 0 {
+		return nil, fmt.Errorf("predict: row %d never came", i)
 	}
-	return out, nil
+	return p.out, nil
+}
+
+// predictor collects what a model says.
+type predictor struct {
+	model *model.Model
+	bf16  bool
+	out   []recipe.Prediction
+	seen  []bool
+}
+
+// all predicts the batches of a feed, inside torch.Do, and sends how many rows
+// each had.
+func (p *predictor) all(ctx context.Context, feed *feed, counts chan<- int) error {
+	for ctx.Err() == nil {
+		batch, more, err := feed.next()
+		if err != nil || !more {
+			return err
+		}
+		if err := p.batch(batch); err != nil {
+			return err
+		}
+		counts <- len(batch.Rows)
+	}
+	return ctx.Err()
+}
+
+func (p *predictor) batch(b *recipe.Batch) error {
+	if len(b.Index) != len(b.Rows) {
+		return fmt.Errorf("a batch of %d rows has %d row numbers", len(b.Rows), len(b.Index))
+	}
+	scope := torch.Open()
+	defer scope.Close()
+	in, err := p.model.Input(b.Rows, b.Width)
+	if err != nil {
+		return err
+	}
+	for i, one := range p.model.Predict(in, p.bf16) {
+		p.out[b.Index[i]], p.seen[b.Index[i]] = one, true
+	}
+	return nil
 }

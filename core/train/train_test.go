@@ -334,7 +334,6 @@ func TestResumeEndsInTheSameBytes(t *testing.T) {
 		p.Train.Epochs, p.Train.Dropout, p.Train.CheckpointEvery, p.Train.EvalEvery = 3, &drop, 3, 4
 		p.Train.Warmup = 0.2
 		job := newJob(t, p, all[:60])
-		job.Threads = 2
 		job.Valid = &rows{all: all[60:76], size: 8}
 		job.Score = func(p []recipe.Prediction) float64 { return float64(p[0].Heads[0].Scores[0]) }
 		return job
@@ -351,7 +350,7 @@ func TestResumeEndsInTheSameBytes(t *testing.T) {
 	require.Equal(t, 24, want.Steps)
 	sum := digest(t, filepath.Join(whole.ExportDir, hf.WeightsFile))
 
-	for trial := range 4 {
+	for trial := range 3 {
 		job := make1()
 		job.Resume = true // nothing there yet: begins afresh
 		var got *recipe.Outcome

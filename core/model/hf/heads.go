@@ -9,9 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/islm-dev/islm/core/recipe"
 	"github.com/islm-dev/islm/sdk"
 )
 
@@ -71,6 +73,9 @@ func declared(cfg *Config) *Heads {
 	switch {
 	case strings.HasSuffix(cfg.Architecture, "ForTokenClassification"):
 		spec.Name, spec.Kind, spec.Scheme = "tags", sdk.KindTag, "none"
+		if types := entityTypes(cfg.Labels); len(types) > 0 && slices.Equal(recipe.Outputs(sdk.HeadSpec{Kind: sdk.KindTag, Labels: types}), cfg.Labels) {
+			spec.Labels, spec.Scheme = types, ""
+		}
 	case !strings.HasSuffix(cfg.Architecture, "ForSequenceClassification"):
 		return &Heads{Schema: headsSchema}
 	case cfg.ProblemType == "multi_label_classification":
@@ -81,6 +86,16 @@ func declared(cfg *Config) *Heads {
 		spec.Name, spec.Kind = "label", sdk.KindClassify
 	}
 	return &Heads{Schema: headsSchema, Primary: spec.Name, Heads: []sdk.HeadSpec{spec}}
+}
+
+// entityTypes are the types X of the labels B-X, in order.
+func entityTypes(labels []string) (types []string) {
+	for _, l := range labels {
+		if t, ok := strings.CutPrefix(l, "B-"); ok {
+			types = append(types, t)
+		}
+	}
+	return types
 }
 
 // Encode renders heads.yaml.

@@ -129,6 +129,20 @@ func TestHeadsOfForeignFolders(t *testing.T) {
 	}
 }
 
+// Labels in the order of a BIO head make one, so that entities are counted; any
+// other set of tags stays as it is.
+func TestForeignTagSchemes(t *testing.T) {
+	head := func(labels ...string) sdk.HeadSpec {
+		return declared(&Config{Architecture: "BertForTokenClassification", Labels: labels}).Heads[0]
+	}
+	require.Equal(t, sdk.HeadSpec{Name: "tags", Kind: sdk.KindTag, Labels: []string{"MISC", "PER"}}, head("O", "B-MISC", "I-MISC", "B-PER", "I-PER"))
+	for _, labels := range [][]string{{"B-PER", "I-PER", "O"}, {"O", "NOUN"}, {"O", "B-PER"}, {"O"}} {
+		h := head(labels...)
+		require.Equal(t, "none", h.Scheme)
+		require.Equal(t, labels, h.Labels)
+	}
+}
+
 func FuzzParseConfig(f *testing.F) {
 	f.Add([]byte(tiny + `}`))
 	f.Add([]byte(`{"model_type": "bert", "id2label": {"0": 1}}`))
