@@ -514,7 +514,7 @@ func testOnly(h *sdk.HeadSpec, g *group, p *problems) {
 		}
 		d := sdk.Diagnostic{Severity: sdk.Warning, Code: "data.label", File: pl.first.File, Line: pl.first.Line,
 			Summary: fmt.Sprintf("label %q occurs in %s (%s) but never in train: it cannot be learned", label, pl.split, plural(pl.other, "row", "rows")),
-			Detail:  "The rows stay; each of them counts as an error of the model.",
+			Detail:  "The rows stay; the model has an output for this label that no example trains.",
 			Remedy:  "correct the label, or add rows with it to train"}
 		known := slices.DeleteFunc(slices.Clone(h.Labels), func(l string) bool { return l == label })
 		if near := sdk.Nearest(label, known); near != "" {
