@@ -129,8 +129,14 @@ func TestParity(t *testing.T) {
 			if len(refs) != len(corpus) {
 				t.Fatalf("%d references for %d lines", len(refs), len(corpus))
 			}
-			bad := 0
-			for i, line := range corpus {
+			bad, all := 0, 0
+			step := 1
+			if racing {
+				step = 16
+			}
+			for i := 0; i < len(corpus); i += step {
+				line := corpus[i]
+				all++
 				ref := refs[i]
 				what := differs(tok.Encode(line.Text, Options{}), line.Text, ref.IDs, ref.Off, ref.Word)
 				if what == "" {
@@ -144,8 +150,8 @@ func TestParity(t *testing.T) {
 					}
 				}
 			}
-			t.Logf("%d of %d lines equal", len(corpus)-bad, len(corpus))
-			if share := 1 - float64(bad)/float64(len(corpus)); share < 0.9997 {
+			t.Logf("%d of %d lines equal", all-bad, all)
+			if share := 1 - float64(bad)/float64(all); share < 0.9997 {
 				t.Errorf("%.4f of the lines are equal, 0.9997 expected", share)
 			}
 		})

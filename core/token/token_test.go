@@ -380,8 +380,8 @@ func TestConcurrent(t *testing.T) {
 // TestLongTexts encodes texts of 1,000,000 bytes; with anything quadratic this
 // would take minutes.
 func TestLongTexts(t *testing.T) {
-	if testing.Short() {
-		t.Skip("short")
+	if testing.Short() || racing {
+		t.Skip("takes too long with -short or the race detector")
 	}
 	files, _ := filepath.Glob(filepath.Join("testdata", "parity", "*.json"))
 	for _, path := range files {
