@@ -60,7 +60,7 @@ func (Engine) Predict(ctx context.Context, job *recipe.PredictJob) ([]recipe.Pre
 }
 
 // resolve turns device and precision of a plan into what there is: auto
-// precision is bf16 where the hardware multiplies it, fp32 elsewhere.
+// precision is bf16 where the hardware is faster with it, fp32 elsewhere.
 func resolve(device, precision string) (d torch.Device, bf16 bool, err error) {
 	failed := torch.Do(func() { d, err = torch.ParseDevice(orAuto(device)) })
 	if err = errors.Join(failed, err); err != nil {
@@ -71,7 +71,7 @@ func resolve(device, precision string) (d torch.Device, bf16 bool, err error) {
 	case "bf16":
 		bf16 = true
 	case "auto":
-		bf16 = d != torch.CPU || hardwareBF16()
+		bf16 = torch.FasterBF16(d)
 	default:
 		return d, false, fmt.Errorf("train.precision: unknown precision %q (auto, fp32, bf16)", precision)
 	}

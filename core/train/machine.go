@@ -8,14 +8,8 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/sys/cpu"
 	"golang.org/x/sys/unix"
 )
-
-// hardwareBF16 reports whether the CPU multiplies bfloat16 faster than float32:
-// with AMX tiles by about three times. The AVX-512 instructions alone
-// (AVX512_BF16) reach half of float32's rate in oneDNN and do not count.
-func hardwareBF16() bool { return cpu.X86.HasAMXBF16 }
 
 // peakRSS is the largest resident size of this process so far, in bytes.
 func peakRSS() int64 {
