@@ -187,7 +187,7 @@ func (b *bench) islm(args ...string) func(context.Context, *Row) error {
 		defer os.RemoveAll(out)
 		dir := filepath.Join(out, "model")
 		all := append([]string{"train", "--base", b.model, "--out", dir, "--quiet", "--seed", strconv.Itoa(r.Seed), "--set", "data.max_length=128",
-			"--set", "train.batch_size=16", "--set", "train.checkpoint_every=-1", "--set", "train.threads=" + strconv.Itoa(b.threads)}, args...)
+			"--set", "train.batch_size=16", "--set", "train.checkpoint_every=off", "--set", "train.threads=" + strconv.Itoa(b.threads)}, args...)
 		cmd := exec.CommandContext(ctx, b.bin, all...)
 		cmd.Stderr = os.Stderr
 		if err := cmd.Run(); err != nil {
