@@ -119,3 +119,24 @@ func TestParityAutoTokenizer(t *testing.T) {
 		}
 	}
 }
+
+// TestParityTables makes the frozen tables anew.
+func TestParityTables(t *testing.T) {
+	python := parityPython(t)
+	path := filepath.Join(t.TempDir(), "frozen.go")
+	script := filepath.Join("..", "..", "scripts", "fixtures", "token_tables.py")
+	if out, err := exec.CommandContext(t.Context(), python, script, path).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	want, err := os.ReadFile("frozen.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(want) != string(got) {
+		t.Error("frozen.go is not what scripts/fixtures/token_tables.py writes")
+	}
+}

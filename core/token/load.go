@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -23,6 +24,7 @@ const (
 	configFile   = "tokenizer_config.json"
 	specialsFile = "special_tokens_map.json"
 	mergesFile   = "merges.txt"
+	addedFile    = "added_tokens.json"
 	vocabJSON    = "vocab.json"
 )
 
@@ -61,7 +63,8 @@ func Load(dir string) (*Tokenizer, error) {
 	}
 	path, data, err = read(vocabFile)
 	if err == nil {
-		return fromVocab(path, data, config, specials)
+		tok, err := fromVocab(path, data, config, specials)
+		return tok.withAdded(filepath.Join(dir, addedFile), err)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("load tokenizer: %w", err)
@@ -72,7 +75,8 @@ func Load(dir string) (*Tokenizer, error) {
 		if err != nil {
 			return nil, fmt.Errorf("load tokenizer: %w", err)
 		}
-		return fromMerges(path, data, merges, config, specials)
+		tok, err := fromMerges(path, data, merges, config, specials)
+		return tok.withAdded(filepath.Join(dir, addedFile), err)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("load tokenizer: %w", err)
@@ -82,6 +86,45 @@ func Load(dir string) (*Tokenizer, error) {
 		Summary: "the folder has no tokenizer",
 		Remedy:  "put tokenizer.json or vocab.txt beside the model",
 	}}}
+}
+
+// withAdded appends the tokens of an added_tokens.json, {content: id}, if there is
+// one; its ids must follow the vocabulary's. err is that of loading t.
+func (t *Tokenizer) withAdded(path string, err error) (*Tokenizer, error) {
+	if err != nil {
+		return nil, err
+	}
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return t, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load tokenizer: %w", err)
+	}
+	r := &reader{file: path}
+	var entries map[string]int32
+	if err := json.Unmarshal(data, &entries); err != nil {
+		r.syntax(data, err)
+		return nil, r.diags.Err()
+	}
+	contents := slices.SortedFunc(maps.Keys(entries), func(a, b string) int { return int(entries[a]) - int(entries[b]) })
+	tokens := make([]AddedToken, 0, len(contents))
+	for _, content := range contents {
+		if _, ok := t.ID(content); !ok {
+			tokens = append(tokens, AddedToken{Content: content, Normalized: true})
+		}
+	}
+	ids, err := t.AddTokens(tokens...)
+	if err != nil {
+		return nil, fmt.Errorf("load tokenizer: %s: %w", path, err)
+	}
+	for i, token := range tokens {
+		if ids[i] != entries[token.Content] {
+			r.problem("value", token.Content, "%q has id %d, but the next free one is %d", token.Content, entries[token.Content], ids[i])
+			return nil, r.diags.Err()
+		}
+	}
+	return t, nil
 }
 
 // FromJSON reads the content of a tokenizer.json. Problems are a

@@ -666,24 +666,14 @@ func (c *regexCompiler) repeats(n *node) (*node, error) {
 			if end == len(c.in) {
 				return n, nil
 			}
-			low, high, comma := strings.Cut(string(c.in[c.at+1:end]), ",")
-			a, errA := strconv.Atoi(low)
-			b, errB := strconv.Atoi(high)
-			if low == "" && comma && errB == nil {
-				a, errA = 0, nil
-			}
-			if !comma {
-				b, errB = a, errA
-			} else if high == "" {
-				b, errB = -1, nil
-			}
-			if errA != nil || errB != nil || a < 0 {
+			a, b, isExact, ok := repetition(string(c.in[c.at+1 : end]))
+			if !ok {
 				return n, nil // a literal brace
 			}
 			if b >= 0 && a > b || a > 100000 || b > 100000 {
 				return nil, &regexError{"bad repetition"}
 			}
-			least, most, counted, exact = a, b, true, !comma
+			least, most, counted, exact = a, b, true, isExact
 			c.at = end
 		default:
 			return n, nil
@@ -704,6 +694,30 @@ func (c *regexCompiler) repeats(n *node) (*node, error) {
 		n = &node{kind: nodeRepeat, sub: []*node{n}, min: least, max: most, mode: mode}
 	}
 	return n, nil
+}
+
+// repetition reads n, n,m, n, or ,m; most is -1 for no limit.
+func repetition(text string) (least, most int, exact, ok bool) {
+	low, high, comma := strings.Cut(text, ",")
+	if low == "" && !comma || low == "" && high == "" {
+		return 0, 0, false, false
+	}
+	var err error
+	if low != "" {
+		if least, err = strconv.Atoi(low); err != nil || least < 0 {
+			return 0, 0, false, false
+		}
+	}
+	if !comma {
+		return least, least, true, true
+	}
+	if high == "" {
+		return least, -1, false, true
+	}
+	if most, err = strconv.Atoi(high); err != nil || most < 0 {
+		return 0, 0, false, false
+	}
+	return least, most, false, true
 }
 
 // atom reads one item. nil: it stands for nothing, as (?#...) and {0}-like flags.

@@ -71,7 +71,6 @@ type work struct {
 	parts   []stretch
 	next    []stretch
 	pieces  []piece
-	classes []uint8
 	unigram []pathNode
 	bpe     bpeWork
 	regex   regexWork

@@ -271,6 +271,32 @@ func TestLoadVocab(t *testing.T) {
 	}
 }
 
+func TestLoadAddedTokens(t *testing.T) {
+	dir := t.TempDir()
+	n := strings.Count(smallVocab, "\n")
+	for text, good := range map[string]bool{
+		fmt.Sprintf(`{"gearbox": %d, "EBIT": %d, "the": 5}`, n, n+1): true,
+		fmt.Sprintf(`{"gearbox": %d}`, n+1):                          false,
+		`[]`:                                                         false,
+		`{"": 3}`:                                                    false,
+	} {
+		for name, content := range map[string]string{"vocab.txt": smallVocab, "added_tokens.json": text} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		tok, err := Load(dir)
+		if (err == nil) != good {
+			t.Errorf("%s: error %v", text, err)
+		}
+		if good {
+			if id, ok := tok.ID("EBIT"); !ok || int(id) != n+1 {
+				t.Errorf("EBIT is %d", id)
+			}
+		}
+	}
+}
+
 func TestLoadVocabJSON(t *testing.T) {
 	ref := fromSet(t, "bpe_bytes")
 	var merges strings.Builder

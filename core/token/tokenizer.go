@@ -289,21 +289,18 @@ func (t *Tokenizer) truncateTwo(w *work, opt Options) error {
 			return ErrTooShort
 		}
 	default:
-		swapped := n1 > n2
-		if swapped {
-			n1, n2 = n2, n1
+		// The shorter text stays whole if that leaves the other one more.
+		shorter, swapped := min(n1, n2), n1 > n2
+		longer := shorter
+		if shorter <= room {
+			longer = max(shorter, room-shorter)
 		}
-		if n1 > room {
-			n2 = n1
-		} else {
-			n2 = max(n1, room-n1)
+		if shorter+longer > room {
+			shorter = room / 2
+			longer = shorter + room%2
 		}
-		if n1+n2 > room {
-			n1 = room / 2
-			n2 = n1 + room%2
-		}
-		if swapped {
-			n1, n2 = n2, n1
+		if n1, n2 = shorter, longer; swapped {
+			n1, n2 = longer, shorter
 		}
 	}
 	w.first.limit(n1, opt.KeepEnd)
