@@ -277,6 +277,9 @@ func trainFigures(o *recipe.Outcome) metric.Train {
 	if o.Seconds > 0 {
 		t.TokensPerS = float64(o.Tokens) / o.Seconds
 	}
+	if o.PredictSeconds > 0 {
+		t.PredictTokensPerS = float64(o.PredictTokens) / o.PredictSeconds
+	}
 	return t
 }
 

@@ -37,6 +37,8 @@ type Train struct {
 	Device       string    `json:"device,omitempty"`
 	Precision    string    `json:"precision,omitempty"`
 	Losses       []float64 `json:"losses,omitempty"` // mean training loss of each epoch
+
+	PredictTokensPerS float64 `json:"predict_tokens_per_s,omitempty"` // of the final prediction, non-padding ids
 }
 
 // Control is a run or a baseline beside the model, that a gain is held

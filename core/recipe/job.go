@@ -161,4 +161,7 @@ type Outcome struct {
 	Device       string    // resolved
 	Precision    string    // resolved: fp32 | bf16
 	Losses       []float64 // mean loss of each epoch
+
+	PredictSeconds float64 // wall time of After
+	PredictTokens  int64   // non-padding ids of After's rows
 }

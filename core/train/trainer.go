@@ -233,8 +233,13 @@ func (t *trainer) run(ctx context.Context) (*recipe.Outcome, error) {
 		return nil, err
 	}
 	if report != nil {
+		begin := time.Now()
 		if out.After, err = t.predict(ctx, report); err != nil {
 			return nil, err
+		}
+		out.PredictSeconds = time.Since(begin).Seconds()
+		for i := range report.Len() {
+			out.PredictTokens += int64(len(report.At(i).IDs))
 		}
 	}
 	if t.job.ExportDir != "" {
