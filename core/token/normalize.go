@@ -45,7 +45,7 @@ func (n *bertNormalizer) normalize(w *work, v stretch) stretch {
 	}
 	// One pass is enough where no combining character survives: each starter then
 	// keeps its place and their order never changes.
-	var drop, watch uint16
+	var drop, watch uint32
 	if n.clean {
 		drop = isOther
 	}
@@ -90,7 +90,7 @@ func (n *bertNormalizer) normalize(w *work, v stretch) stretch {
 }
 
 // one puts what remains of one character after accents and case.
-func (n *bertNormalizer) one(w *work, r rune, f uint16, p place) {
+func (n *bertNormalizer) one(w *work, r rune, f uint32, p place) {
 	if n.accents {
 		if f&isNonspacing != 0 && f&decomposes == 0 {
 			return
@@ -118,7 +118,7 @@ func (n *bertNormalizer) one(w *work, r rune, f uint16, p place) {
 	n.cased(w, r, f, p)
 }
 
-func (n *bertNormalizer) cased(w *work, r rune, f uint16, p place) {
+func (n *bertNormalizer) cased(w *work, r rune, f uint32, p place) {
 	if n.lower && f&hasLower != 0 {
 		w.put(n.t.toLower(r), p)
 		if r == 0x130 {

@@ -32,7 +32,7 @@ func (p literal) find(_ *work, s string) iter.Seq2[int, int] {
 // charPattern matches single characters of some classes.
 type charPattern struct {
 	t    *charTables
-	flag uint16
+	flag uint32
 }
 
 func (p charPattern) find(_ *work, s string) iter.Seq2[int, int] {

@@ -31,7 +31,7 @@ func (p *bertPreTokenizer) split(_ *work, v stretch, out []stretch) []stretch {
 	start := 0
 	for i := 0; i < len(v.s); {
 		r, size := rune(v.s[i]), 1
-		var f uint16
+		var f uint32
 		if r < utf8.RuneSelf {
 			f = p.t.ascii[r]
 		} else {
@@ -61,7 +61,7 @@ func (p *bertPreTokenizer) split(_ *work, v stretch, out []stretch) []stretch {
 type whitespace struct{ t *charTables }
 
 func (p *whitespace) split(_ *work, v stretch, out []stretch) []stretch {
-	start, kind := 0, uint16(isSpace)
+	start, kind := 0, uint32(isSpace)
 	for i, r := range v.s {
 		f := p.t.flags(r) & (isSpace | isWord)
 		if f&isWord != 0 {

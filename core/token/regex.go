@@ -984,7 +984,7 @@ func (c *regexCompiler) class() (func(rune) bool, error) {
 	return has, nil
 }
 
-func (c *regexCompiler) flagSet(flag uint16, not bool) func(rune) bool {
+func (c *regexCompiler) flagSet(flag uint32, not bool) func(rune) bool {
 	t := c.t
 	return func(r rune) bool { return t.is(r, flag) != not }
 }
@@ -1137,23 +1137,29 @@ func (c *regexCompiler) posix(name string) (func(rune) bool, error) {
 	var has func(rune) bool
 	switch inner {
 	case "alpha", "alphabetic":
-		has = cats("L", "M", "Nl")
+		has = c.flagSet(posixAlpha, false)
 	case "digit":
 		has = cats("Nd")
 	case "alnum":
-		has = cats("L", "M", "Nd", "Nl")
+		digit := cats("Nd")
+		has = func(r rune) bool { return digit(r) || t.is(r, posixAlpha) }
 	case "upper", "uppercase":
-		has = cats("Lu")
+		has = c.flagSet(posixUpper, false)
 	case "lower", "lowercase":
-		has = cats("Ll")
+		has = c.flagSet(posixLower, false)
 	case "space", "whitespace":
 		has = c.flagSet(isRegexSpace, false)
 	case "word":
 		has = c.flagSet(isRegexWord, false)
 	case "punct":
-		punct := cats("P", "S")
-		wide := cats("P")
-		has = func(r rune) bool { return r < utf8.RuneSelf && punct(r) || wide(r) }
+		has = c.flagSet(posixPunct, false)
+	case "graph":
+		has = c.flagSet(posixGraph, false)
+	case "print":
+		zs := cats("Zs")
+		has = func(r rune) bool { return zs(r) || t.is(r, posixGraph) }
+	case "ascii":
+		has = func(r rune) bool { return r < utf8.RuneSelf }
 	case "cntrl":
 		has = cats("Cc")
 	case "blank":

@@ -82,8 +82,10 @@ type work struct {
 type piece struct{ id, start, end int32 }
 
 func (w *work) reset() {
-	const keep = 1 << 20 // do not hold on to the memory of a very long text
-	if cap(w.bytes) > keep {
+	// Do not hold on to the memory of a very long text.
+	const keep = 1 << 18
+	if cap(w.bytes)+cap(w.places)+cap(w.changes)+cap(w.parts)+cap(w.next)+cap(w.pieces)+cap(w.unigram)+
+		cap(w.bpe.symbols)+cap(w.bpe.heap)+cap(w.regex.stack)+cap(w.first.ids)+cap(w.second.ids) > keep {
 		*w = work{}
 		return
 	}

@@ -12,7 +12,7 @@ import (
 
 // Classes of characters as Python's tokenizers sees them, see frozen.go.
 const (
-	isOther       uint16 = 1 << iota // control, format, private use
+	isOther       uint32 = 1 << iota // control, format, private use
 	isNonspacing                     // Mn
 	isChinese                        // set apart by BertNormalizer
 	isMark                           // M
@@ -27,13 +27,18 @@ const (
 	isRegexWord                      // \w of regular expressions
 	nmtRemoved
 	nmtSpace
+	posixAlpha
+	posixUpper
+	posixLower
+	posixPunct
+	posixGraph
 )
 
 // charTables holds the character classes, unpacked from frozen.go.
 type charTables struct {
-	ascii     [128]uint16
+	ascii     [128]uint32
 	index     [0x1100]uint16 // block of 256 code points -> number in blocks
-	blocks    [][256]uint16
+	blocks    [][256]uint32
 	lower     map[rune]rune
 	lowerBMP  []int32 // differences for the first 0x3000 code points
 	catIndex  [0x1100]uint16
@@ -59,16 +64,18 @@ func buildTables() *charTables {
 		decomp:   map[rune]decomposition{},
 		compose:  map[[2]rune]rune{},
 	}
-	flags := make([]uint16, utf8.MaxRune+1)
+	flags := make([]uint32, utf8.MaxRune+1)
 	var decomposed []rune
 	for _, set := range []struct {
 		data string
-		flag uint16
+		flag uint32
 	}{
 		{frozenOther, isOther}, {frozenNonspacing, isNonspacing}, {frozenChinese, isChinese}, {frozenMark, isMark},
 		{frozenPunctuation, isPunctuation}, {frozenNumeric, isNumeric}, {frozenSpace, isSpace}, {frozenWord, isWord},
 		{frozenDecomposes, decomposes}, {frozenReorders, reorders}, {frozenRegexSpace, isRegexSpace},
 		{frozenRegexWord, isRegexWord}, {frozenNmtRemoved, nmtRemoved}, {frozenNmtSpace, nmtSpace},
+		{frozenPosixAlpha, posixAlpha}, {frozenPosixUpper, posixUpper}, {frozenPosixLower, posixLower},
+		{frozenPosixPunct, posixPunct}, {frozenPosixGraph, posixGraph},
 	} {
 		at := 0
 		for numbers := unpack(set.data); len(numbers) >= 2; numbers = numbers[2:] {
@@ -98,9 +105,9 @@ func buildTables() *charTables {
 			t.lowerBMP[r] = l - r
 		}
 	}
-	seen := map[[256]uint16]uint16{}
+	seen := map[[256]uint32]uint16{}
 	for b := range t.index {
-		block := [256]uint16(flags[b<<8 : b<<8+256])
+		block := [256]uint32(flags[b<<8 : b<<8+256])
 		n, ok := seen[block]
 		if !ok {
 			n = uint16(len(t.blocks))
@@ -185,14 +192,14 @@ func unpack(data string) []uint64 {
 	return numbers
 }
 
-func (t *charTables) flags(r rune) uint16 {
+func (t *charTables) flags(r rune) uint32 {
 	if uint32(r) > utf8.MaxRune {
 		return 0
 	}
 	return t.blocks[t.index[uint32(r)>>8]][uint8(r)]
 }
 
-func (t *charTables) is(r rune, flag uint16) bool { return t.flags(r)&flag != 0 }
+func (t *charTables) is(r rune, flag uint32) bool { return t.flags(r)&flag != 0 }
 
 // category is the bit of r's general category.
 func (t *charTables) category(r rune) uint32 {
