@@ -7,8 +7,7 @@ import (
 	"github.com/sugarme/gotch/libtch"
 )
 
-// RequiresGrad says whether libtorch records operations on t; given an
-// argument it sets that first (leaves only). It returns t.
+// RequiresGrad says whether gradients are wanted for the leaf t, and returns t.
 func (t *Tensor) RequiresGrad(on bool) *Tensor {
 	if e := shim.SetRequiresGrad(t.h("requires_grad_"), on); e != "" {
 		fail("requires_grad_", e, t)

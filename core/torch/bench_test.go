@@ -8,6 +8,8 @@ import (
 	"os"
 	"syscall"
 	"testing"
+
+	"github.com/islm-dev/islm/core/torch/internal/shim"
 )
 
 // The pieces of one training step of MiniLM-L6 (hidden 384, 12 heads, 1536
@@ -79,7 +81,9 @@ func benchmarkPieces(b *testing.B, d DType) {
 	})
 	piece("sdpa no grad", func() func() {
 		q, k, v := half(1, B, H, S, 32), half(2, B, H, S, 32), half(3, B, H, S, 32)
-		return func() { sdpa(q, k, v, nil, 0) }
+		return func() {
+			call("sdpa", func(out *shim.Handle) string { return shim.SDPA(out, q.c, k.c, v.c, nil, 1/math.Sqrt(32)) }, q, k, v)
+		}
 	})
 	piece("dropout hidden f32", func() func() {
 		x, m := noise(1, B, S, W), mask()
@@ -137,6 +141,27 @@ func benchmarkPieces(b *testing.B, d DType) {
 		x, g := FromInt64(ids, B, S), noise(2, B, S, W)
 		return func() { ZeroGrad([]*Tensor{w}); Embedding(w, x).BackwardFrom(g) }
 	})
+	for name, embed := range map[string]func(w, ids *Tensor) *Tensor{
+		"rows":  Embedding,
+		"dense": func(w, ids *Tensor) *Tensor { return w.IndexSelect(0, ids.View(-1)) },
+	} {
+		piece("table step by "+name, func() func() {
+			w := noise(1, 30522, W).RequiresGrad(true)
+			ids := make([]int64, B*S)
+			for i := range ids {
+				ids[i] = int64(i * 13 % 30000)
+			}
+			x, g := FromInt64(ids, B, S), noise(2, B, S, W)
+			o := NewOptimizer(AdamWConfig{}, []Group{{Params: []*Tensor{w}, Names: []string{"w"}, WeightDecay: 0.01}})
+			return func() {
+				o.ZeroGrad()
+				y := embed(w, x)
+				y.BackwardFrom(g.View(y.Shape()...))
+				ClipGradNorm([]*Tensor{w}, 1e9)
+				o.Step(1e-5)
+			}
+		})
+	}
 	piece("norm and adamw 22.7M", func() func() {
 		w := noise(1, 22_700_000).RequiresGrad(true)
 		w.SetGrad(noise(2, 22_700_000))

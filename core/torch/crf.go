@@ -19,6 +19,9 @@ func Viterbi(scores, mask, start, end, trans *Tensor) *Tensor {
 // unmasked place gives 0. Gradients flow to scores and to all parameters.
 // (Lafferty, McCallum, Pereira 2001.)
 func CRFLogLikelihood(scores, tags, mask, start, end, trans *Tensor) *Tensor {
+	if d := scores.DType(); d == BFloat16 || d == Float16 {
+		scores = scores.ToDType(Float32) // sums of exponentials need the bits
+	}
 	steps := scores.Size(1)
 	m := mask.ToDType(scores.DType())
 	tag := Where(mask, tags, ZerosLike(tags))

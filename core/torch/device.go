@@ -55,12 +55,14 @@ type CUDADevice struct {
 }
 
 // CUDA opens libtorch's CUDA part, once; the error says why it cannot be used.
+// It must come before the first computation of the process: libtorch settles
+// then whether there is CUDA. CPU runs never open it.
 func CUDA() error {
 	if e := shim.CUDAOpen(); e != "" {
 		return fmt.Errorf("open CUDA: %s", e)
 	}
 	if shim.CUDACount() == 0 {
-		return fmt.Errorf("open CUDA: libtorch finds no device")
+		return fmt.Errorf("open CUDA: libtorch finds no device (or computed before CUDA was opened)")
 	}
 	return nil
 }
@@ -108,11 +110,19 @@ func FasterBF16(d Device) bool {
 	return has("amx_bf16") || has("avx512_bf16") && strings.Contains(text, "AuthenticAMD")
 }
 
-// NumThreads is the number of threads that an operator uses.
-func NumThreads() int { return shim.NumThreads() }
+// NumThreads is the number of threads that an operator uses. It may be called
+// from anywhere.
+func NumThreads() (n int) {
+	// Nothing in the closure fails.
+	_ = Do(func() { n = shim.NumThreads() })
+	return n
+}
 
 // SetNumThreads sets it; results in float32 are repeatable at a fixed number.
 func SetNumThreads(n int) {
+	if !shim.OwnsThread() {
+		fail("set_num_threads", "called outside torch.Do")
+	}
 	if e := shim.SetNumThreads(n); e != "" {
 		fail("set_num_threads", e)
 	}

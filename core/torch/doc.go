@@ -18,8 +18,9 @@
 //	})
 //
 // Inside, operators panic with an [*Error] that names the operator, the shapes
-// and types of its operands and libtorch's reason; Do returns it. All functions
-// and methods of this package except Do must be called inside Do.
+// and types of its operands and libtorch's reason; Do returns it. All
+// functions and methods of this package must be called inside Do, but for Do,
+// NumThreads and the questions about devices.
 //
 // # Scopes
 //

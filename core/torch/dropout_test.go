@@ -6,6 +6,7 @@ import (
 	"math"
 	"testing"
 
+	"github.com/islm-dev/islm/core/torch/internal/shim"
 	"github.com/stretchr/testify/require"
 )
 
@@ -190,6 +191,54 @@ func TestAttentionDropout(t *testing.T) {
 		all := Attention(q, k, v, bias, 0, p, m)
 		near(t, all.Narrow(0, 1, 1).Narrow(2, 0, 20).Float64s(), alone.Float64s(), 1e-6, "padding")
 	})
+}
+
+// Every instruction set draws the same masks and computes the same numbers.
+func TestKernelVariants(t *testing.T) {
+	type result struct{ drop, near [][]float64 }
+	run := func(d DType) (r result) {
+		m := Mask{Seed: 5, Layer: 1, Rows: rows(4, 1<<35)}
+		x := noise(1, 2, 7, 96).ToDType(d).Detach()
+		r.drop = append(r.drop, Dropout(x, 0.3, m).Float64s())
+		q, k, v := noise(2, 2, 2, 37, 8).ToDType(d).Detach(), noise(3, 2, 2, 37, 8).ToDType(d).Detach(), noise(4, 2, 2, 37, 8).ToDType(d).Detach()
+		leaves := []*Tensor{q, k, v, x, noise(5, 2, 7, 96), noise(6, 96), noise(7, 96)}
+		for _, l := range leaves {
+			l.RequiresGrad(true)
+		}
+		bias := Zeros(Float32, CPU, 2, 1, 1, 37)
+		bias.Narrow(0, 1, 1).Narrow(3, 30, 7).FillInPlace(-3e38)
+		a := Attention(q, k, v, bias, 0, 0.2, m)
+		a.BackwardFrom(noise(8, 2, 2, 37, 8).ToDType(d))
+		y := AddNorm(x, leaves[4], leaves[5], leaves[6], 1e-12, 0.2, m)
+		y.BackwardFrom(noise(9, 2, 7, 96))
+		r.near = append(r.near, a.Float64s(), y.Float64s())
+		for _, l := range leaves {
+			r.near = append(r.near, l.Grad().Float64s())
+		}
+		return r
+	}
+	for _, d := range []DType{Float32, BFloat16} {
+		do(t, func() {
+			defer shim.UseKernels("")
+			tol := 1e-5
+			if d == BFloat16 {
+				tol = 2e-2
+			}
+			require.True(t, shim.UseKernels("base"))
+			want := run(d)
+			for _, name := range []string{"avx2", "avx512"} {
+				if !shim.UseKernels(name) {
+					t.Logf("this processor has no %s", name)
+					continue
+				}
+				got := run(d)
+				require.Equal(t, want.drop, got.drop, name)
+				for i := range want.near {
+					near(t, want.near[i], got.near[i], tol, name)
+				}
+			}
+		})
+	}
 }
 
 func onesAndZeros(v []float64) []float64 {

@@ -50,12 +50,9 @@ func binary(op string, f func(out *handle, x, y handle), x, y *Tensor) *Tensor {
 // check turns the thread's last error into a panic.
 func check(op string, operands ...*Tensor) {
 	if p := libtch.GetAndResetLastErr(); p != nil {
-		fail(op, takeString(unsafe.Pointer(p)), operands...)
+		fail(op, shim.TakeString(unsafe.Pointer(p)), operands...)
 	}
 }
-
-// takeString copies a C string and frees it.
-func takeString(p unsafe.Pointer) string { return shim.TakeString(p) }
 
 func handlesOf(op string, ts []*Tensor) []handle {
 	out := make([]handle, len(ts))

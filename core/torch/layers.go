@@ -3,13 +3,9 @@
 package torch
 
 import (
-	"math"
-
 	"github.com/islm-dev/islm/core/torch/internal/shim"
 	"github.com/sugarme/gotch/libtch"
 )
-
-var inf = math.Inf(1)
 
 // Linear is x·wᵀ + b over the last dimension: x […, in], w [out, in], b [out] or nil.
 func Linear(x, w, b *Tensor) *Tensor {
@@ -46,10 +42,19 @@ func (x *Tensor) GeluTanh() *Tensor {
 	return call("gelu", func(out *shim.Handle) string { return shim.Gelu(out, x.c, true) }, x)
 }
 
-func (x *Tensor) Tanh() *Tensor       { return unary("tanh", libtch.AtgTanh, x) }
-func (x *Tensor) Relu() *Tensor       { return unary("relu", libtch.AtgRelu, x) }
-func (x *Tensor) Silu() *Tensor       { return unary("silu", libtch.AtgSilu, x) }
-func (x *Tensor) Sigmoid() *Tensor    { return unary("sigmoid", libtch.AtgSigmoid, x) }
+// Tanh is the hyperbolic tangent.
+func (x *Tensor) Tanh() *Tensor { return unary("tanh", libtch.AtgTanh, x) }
+
+// Relu is max(x, 0).
+func (x *Tensor) Relu() *Tensor { return unary("relu", libtch.AtgRelu, x) }
+
+// Silu is x·sigmoid(x).
+func (x *Tensor) Silu() *Tensor { return unary("silu", libtch.AtgSilu, x) }
+
+// Sigmoid is 1/(1 + e to the power -x).
+func (x *Tensor) Sigmoid() *Tensor { return unary("sigmoid", libtch.AtgSigmoid, x) }
+
+// LogSigmoid is log(sigmoid(x)), without overflow.
 func (x *Tensor) LogSigmoid() *Tensor { return unary("log_sigmoid", libtch.AtgLogSigmoid, x) }
 
 // Softmax along dim, in x's type.

@@ -3,6 +3,8 @@
 package torch
 
 import (
+	"math"
+
 	"github.com/islm-dev/islm/core/torch/internal/shim"
 	"github.com/sugarme/gotch/libtch"
 )
@@ -74,7 +76,7 @@ func (x *Tensor) Norm(p float64, dim int, keep bool) *Tensor {
 
 // Normalize divides by the 2-norm along dim, at least 1e-12.
 func (x *Tensor) Normalize(dim int) *Tensor {
-	return x.Div(x.Norm(2, dim, true).Clamp(1e-12, inf))
+	return x.Div(x.Norm(2, dim, true).Clamp(1e-12, math.Inf(1)))
 }
 
 // CosineSimilarity of x and y along dim; norms are at least eps.

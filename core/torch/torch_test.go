@@ -49,7 +49,12 @@ func TestErrors(t *testing.T) {
 		"backward([2] float32)":                  func() { Ones(Float32, CPU, 2).RequiresGrad(true).MulScalar(2).Backward() },
 		"cat(): no tensors":                      func() { Cat(nil, 0) },
 		"softmax([2] float32): Dimension out of": func() { Ones(Float32, CPU, 2).Softmax(3) },
-		"requires_grad_([1] int64)":              func() { Ones(Int64, CPU, 1).RequiresGrad(true) },
+		"it must be float": func() {
+			x := Ones(Float32, CPU, 1, 1, 2, 2)
+			Attention(x, x, x, FromBool([]bool{true, false}, 1, 1, 1, 2), 0, 0, Mask{})
+		},
+		"need four dimensions":      func() { x := Ones(Float32, CPU, 2, 2); Attention(x, x, x, nil, 0, 0, Mask{}) },
+		"requires_grad_([1] int64)": func() { Ones(Int64, CPU, 1).RequiresGrad(true) },
 	} {
 		err := Do(func() { defer Open().Close(); f() })
 		require.ErrorContains(t, err, want)
@@ -561,6 +566,7 @@ func TestDevices(t *testing.T) {
 		SetNumThreads(1)
 		require.Equal(t, 1, NumThreads())
 		SetNumThreads(n)
+		require.Error(t, Do(func() { SetNumThreads(0) }))
 		TrimMemory()
 		require.Error(t, Do(func() { Ones(Float32, 63, 1) }))
 	})

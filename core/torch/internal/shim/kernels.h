@@ -49,6 +49,8 @@ typedef struct {
 
 extern const islm_kernels islm_kernels_base, islm_kernels_avx2, islm_kernels_avx512;
 const islm_kernels *islm_pick_kernels(void);
+// For tests: "base", "avx2" or "avx512" where the processor has it (else 0 is returned); "" is the best.
+int islm_use_kernels(const char *name);
 #ifdef __cplusplus
 }
 #endif

@@ -240,6 +240,7 @@ struct AttentionFn : public torch::autograd::Function<AttentionFn> {
 Tensor attention(Tensor q, Tensor k, Tensor v, const Tensor &mask, double scale, const Drop &d) {
   q = lower(q), k = lower(k), v = lower(v);
   TORCH_CHECK(q.dim() == 4 && k.dim() == 4 && v.dim() == 4, "q, k and v need four dimensions");
+  TORCH_CHECK(!mask.defined() || mask.is_floating_point(), "the mask is ", mask.scalar_type(), "; it is added, so it must be float");
   TORCH_CHECK(k.size(2) <= 65536 && q.size(2) <= 65536, "more than 65536 positions");
   if (has_kernels(q) && q.scalar_type() == k.scalar_type() && q.scalar_type() == v.scalar_type() && q.numel() > 0 && k.numel() > 0)
     return AttentionFn::apply(q, k, v, mask.defined() ? std::optional<Tensor>(mask) : std::nullopt, scale, d);

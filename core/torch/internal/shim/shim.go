@@ -7,6 +7,7 @@ package shim
 // #cgo LDFLAGS: -ltorch -ltorch_cpu -lc10 -lstdc++ -lgomp -ldl -lm
 // #include <stdlib.h>
 // #include "shim.h"
+// #include "kernels.h"
 import "C"
 
 import (
@@ -184,6 +185,13 @@ func ClipGradNorm(params []Handle, limit float64) (float64, string) {
 	var n C.double
 	e := text(C.islm_clip_grad_norm(handles(params), C.int(len(params)), C.double(limit), &n))
 	return float64(n), e
+}
+
+// UseKernels chooses an instruction set for tests; it says whether the processor has it.
+func UseKernels(name string) bool {
+	c := C.CString(name)
+	defer C.free(unsafe.Pointer(c))
+	return C.islm_use_kernels(c) != 0
 }
 
 func PhiloxBlock(ctr [4]uint32, key [2]uint32) (out [4]uint32) {
