@@ -99,8 +99,13 @@ func (r *Run) title() string {
 func (r *Run) page(prov *report.Provenance) *report.Page {
 	log, _ := report.ReadLog(r.folder.Own(LogFile)) // a log that cannot be read leaves the curves out
 	score := r.plan.Train.Metric
-	if score == "" {
-		score = "auto"
+	if score == "" || score == "auto" {
+		score = "mean of the heads"
+		for _, rep := range r.metrics.Heads {
+			if len(r.metrics.Heads) == 1 {
+				score = rep.Primary()
+			}
+		}
 	}
 	p := &report.Page{Title: r.title(), Lang: r.Lang, Metrics: r.metrics, Primary: primary(r.plan, r.data.heads), ScoreName: score, Log: log, Provenance: prov, Plan: string(r.plan.YAML()),
 		Mistakes: r.mistakes(),
