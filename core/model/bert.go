@@ -99,7 +99,8 @@ func (b *Bert) Params() []*Param { return b.params }
 // Hidden is the size of a vector.
 func (b *Bert) Hidden() int { return b.cfg.HiddenSize }
 
-// Encode gives the last hidden states [B, T, Hidden].
+// Encode gives the last hidden states [B, T, Hidden], of the first position
+// alone [B, 1, Hidden] if that is all that the pass reads.
 func (b *Bert) Encode(in *Input, pass *Pass) *torch.Tensor {
 	n, t := int64(len(in.Rows)), int64(in.Width)
 	hidden, attention := b.cfg.HiddenDropout, b.cfg.AttentionDropout
@@ -131,8 +132,14 @@ func (b *Bert) Encode(in *Input, pass *Pass) *torch.Tensor {
 	for i := range b.layers {
 		l, place := &b.layers[i], uint64(placeLayers+4*i)
 		scope := torch.Open()
-		a := torch.Attention(split(l.query, narrow), split(l.key, narrow), split(l.value, narrow), in.Bias,
-			1/math.Sqrt(float64(size)), attention, pass.mask(place, in))
+		key, value := split(l.key, narrow), split(l.value, narrow)
+		if pass.First && i == len(b.layers)-1 {
+			// Of the last layer only the first position is read: keys and values
+			// come from all, the rest is computed for it alone. Masks number
+			// elements from token 0, so dropout is the same.
+			x, narrow, t = x.Narrow(1, 0, 1), narrow.Narrow(1, 0, 1), 1
+		}
+		a := torch.Attention(split(l.query, narrow), key, value, in.Bias, 1/math.Sqrt(float64(size)), attention, pass.mask(place, in))
 		a = l.attention.apply(a.Transpose(1, 2).Reshape(n, t, heads*size))
 		r, a := l.attentionNorm.addNorm(a, x, hidden, pass.mask(place+1, in))
 		f := l.down.apply(b.act(l.up.apply(a)))

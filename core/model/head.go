@@ -91,6 +91,11 @@ func checkSpec(spec sdk.HeadSpec) (diags sdk.Diagnostics) {
 // BertForSequenceClassification does.
 func usesPooler(spec sdk.HeadSpec) bool { return spec.Kind != sdk.KindTag && spec.Pooling == "" }
 
+// readsFirst reports whether a head reads the first position's vector only.
+func readsFirst(spec sdk.HeadSpec) bool {
+	return spec.Kind != sdk.KindTag && (spec.Pooling == "" || spec.Pooling == "cls")
+}
+
 // logits is the number of values that the linear layer gives.
 func logits(spec sdk.HeadSpec) int64 {
 	if oneLogit(spec) {
@@ -114,14 +119,16 @@ func headPlace(name string) uint64 {
 type encoded struct {
 	m      *Model
 	in     *Input
-	hidden *torch.Tensor // float32 [B, T, H]
+	hidden *torch.Tensor // float32 [B, T, H], or [B, 1, H] when all heads read the first position
 	pooled *torch.Tensor
 }
 
 // encode runs the encoder, in bf16 if asked; heads always compute in fp32.
 func (m *Model) encode(in *Input, pass *Pass) *encoded {
 	e := &encoded{m: m, in: in}
-	torch.Autocast(m.device, pass.BF16, func() { e.hidden = m.Encoder.Encode(in, pass) })
+	encoding := *pass
+	encoding.First = len(m.Heads) > 0 && !slices.ContainsFunc(m.Heads, func(h *Head) bool { return !readsFirst(h.Spec) })
+	torch.Autocast(m.device, pass.BF16, func() { e.hidden = m.Encoder.Encode(in, &encoding) })
 	e.hidden = e.hidden.ToDType(torch.Float32)
 	return e
 }

@@ -29,7 +29,8 @@ type Model struct {
 // Encoder turns token ids into one vector per position. Adapters and knowledge
 // fusion wrap one.
 type Encoder interface {
-	// Encode gives the last hidden states [B, T, Hidden].
+	// Encode gives the last hidden states [B, T, Hidden], or the first
+	// position's alone [B, 1, Hidden] if pass.First is set.
 	Encode(in *Input, pass *Pass) *torch.Tensor
 	// Params lists the weights in a fixed order under their canonical names.
 	Params() []*Param
@@ -53,6 +54,7 @@ type Pass struct {
 	Seed  uint64
 	Step  uint64 // optimizer step: dropout masks are keyed by it
 	BF16  bool   // matrix products of the encoder in bfloat16
+	First bool   // only the vector of position 0 is read
 	// Probe hears the name of each part and what it computed, in order; it
 	// looks for the first bad value after a loss that is not a number.
 	Probe func(part string, t *torch.Tensor)

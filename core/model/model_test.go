@@ -344,6 +344,39 @@ func TestDropoutFollowsTheStep(t *testing.T) {
 	})
 }
 
+// Computing only the first position of the last layer changes neither values nor
+// gradients, dropout on.
+func TestFirstPositionAlone(t *testing.T) {
+	inTorch(t, func() {
+		f := loadFixture(t, "classify", nil)
+		drop := 0.3
+		m := mustLoad(t, "testdata/base", nil, Options{Dropout: &drop})
+		defer m.Close()
+		trainAll(m)
+		run := func(first bool) (value []float32, grads [][]float32) {
+			torch.ZeroGrad(values(m))
+			in, err := m.Input(f.rows, 0)
+			require.NoError(t, err)
+			x := m.Encoder.Encode(in, &Pass{Train: true, Seed: 2, Step: 9, First: first})
+			if first {
+				require.Equal(t, int64(1), x.Size(1))
+			}
+			x = x.Select(1, 0)
+			x.Mul(x).Sum().Backward()
+			for _, p := range m.Encoder.Params() {
+				grads = append(grads, p.Value.Grad().Float32s())
+			}
+			return x.Float32s(), grads
+		}
+		whole, wholeGrads := run(false)
+		alone, aloneGrads := run(true)
+		near(t, alone, whole, 1e-5, "vectors")
+		for i, p := range m.Encoder.Params() {
+			near(t, aloneGrads[i], wholeGrads[i], 1e-5, p.Name)
+		}
+	})
+}
+
 func TestOldNames(t *testing.T) {
 	inTorch(t, func() {
 		f := loadFixture(t, "old", nil)
@@ -379,7 +412,7 @@ func TestPoolings(t *testing.T) {
 			in, err := m.Input(f.rows, 20)
 			require.NoError(t, err)
 			e := m.encode(in, &Pass{})
-			hidden, got := e.hidden.Float32s(), e.pool(kind).Float32s()
+			hidden, got := m.Encoder.Encode(in, &Pass{}).Float32s(), e.pool(kind).Float32s()
 			h := m.Encoder.Hidden()
 			want := make([]float32, 0, len(got))
 			for i, n := range in.lengths {
