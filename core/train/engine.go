@@ -31,7 +31,7 @@ func (Engine) Train(ctx context.Context, job *recipe.Job) (*recipe.Outcome, erro
 
 // Predict gives what the heads of a model folder say about each row, in the
 // order of the source.
-func (Engine) Predict(ctx context.Context, job *recipe.PredictJob) ([]recipe.Prediction, error) {
+func (Engine) Predict(ctx context.Context, job *recipe.PredictJob) (_ []recipe.Prediction, err error) {
 	device, bf16, err := resolve(job.Device, job.Precision)
 	if err != nil {
 		return nil, err
@@ -47,7 +47,7 @@ func (Engine) Predict(ctx context.Context, job *recipe.PredictJob) ([]recipe.Pre
 	if err = errors.Join(err, diags.Err()); err != nil {
 		return nil, fmt.Errorf("load model: %w", err)
 	}
-	defer torch.Do(m.Close)
+	defer func() { err = errors.Join(err, torch.Do(m.Close)) }()
 	size := job.BatchSize
 	if size == 0 && job.Plan != nil {
 		size = job.Plan.Eval.BatchSize
