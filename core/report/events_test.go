@@ -92,7 +92,7 @@ print(json.dumps({
 `
 
 // TensorBoard itself reads what we wrote, across a resume.
-func TestTensorBoardReadsEvents(t *testing.T) {
+func TestParityTensorBoardReadsEvents(t *testing.T) {
 	python := os.Getenv("ISLM_PARITY_PY")
 	if python == "" {
 		t.Skip("ISLM_PARITY_PY names no Python with tensorboard (make parity)")
