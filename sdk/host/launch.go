@@ -227,7 +227,7 @@ func (p *Plugin) start(ctx context.Context, timeout time.Duration) error {
 	case err = <-done:
 	case <-ctx.Done():
 		p.kill()
-		_ = <-done // at once: the process is gone
+		<-done //nolint:errcheck // at once: the process is gone, which is all that counts
 		return fmt.Errorf("start plugin %s: %w", p.name, context.Cause(ctx))
 	}
 	if err == nil {
