@@ -46,9 +46,6 @@ func (m *Matcher) AppendBinary(b []byte) ([]byte, error) {
 		b = le.AppendUint64(b, c)
 	}
 	for _, part := range [][]uint32{m.tailAt, m.idAt, m.ids} {
-		if len(m.cells) == 0 {
-			break
-		}
 		for _, v := range part {
 			b = le.AppendUint32(b, v)
 		}
@@ -85,9 +82,6 @@ func Open(b []byte) (*Matcher, error) {
 	cells, names, ids, tails := uint64(le.Uint32(b[16:])), uint64(le.Uint32(b[20:])), uint64(le.Uint32(b[24:])), uint64(le.Uint32(b[28:]))
 	round := func(n uint64) uint64 { return (n + 7) &^ 7 }
 	sizes := [5]uint64{cells * 8, round((names + 1) * 4), round((names + 1) * 4), round(ids * 4), round(tails)}
-	if cells == 0 {
-		sizes = [5]uint64{}
-	}
 	size := uint64(headerSize)
 	for _, n := range sizes {
 		size += n
@@ -102,12 +96,6 @@ func Open(b []byte) (*Matcher, error) {
 	}
 	m := &Matcher{opt: Options{FoldCase: flags&1 != 0, FoldWidth: flags&2 != 0, Words: flags&4 != 0, FoldSpace: flags&8 != 0}}
 	m.table = tableFor(m.opt)
-	if cells == 0 {
-		if names+ids+tails != 0 {
-			return nil, fmt.Errorf("%w: names without cells", ErrInvalid)
-		}
-		return m, nil
-	}
 	b = b[headerSize:]
 	part := func(i int) []byte {
 		p := b[:sizes[i]:sizes[i]]
@@ -148,14 +136,14 @@ func view[T uint32 | uint64](b []byte, n uint64, decode func([]byte) T) []T {
 // every leaf to a name that exists, and the names to tails and ids in order.
 func (m *Matcher) check() error {
 	names := uint32(m.Names())
-	if len(m.cells)%block != 0 {
+	if len(m.cells) == 0 || len(m.cells)%block != 0 {
 		return fmt.Errorf("%d cells are no whole blocks", len(m.cells))
 	}
 	if m.cells[0]>>32&leaf != 0 {
 		return errors.New("the root is a leaf")
 	}
 	for i, cell := range m.cells {
-		if uint32(cell) == noParent {
+		if uint32(cell) == noParent && i > 0 {
 			continue
 		}
 		value := uint32(cell >> 32)

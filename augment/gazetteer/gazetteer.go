@@ -60,7 +60,7 @@ func Build(names iter.Seq2[string, uint32], opt Options) *Matcher {
 func (m *Matcher) Options() Options { return m.opt }
 
 // Names is the number of names that differ after folding.
-func (m *Matcher) Names() int { return max(len(m.idAt)-1, 0) }
+func (m *Matcher) Names() int { return len(m.idAt) - 1 }
 
 // Lookup returns the ids of a name, nil if there is none. Boundaries of words do
 // not matter here.
@@ -118,9 +118,6 @@ func (m *Matcher) Append(dst []Match, text string) []Match {
 // next finds the first match from a place on, the rune before which has the
 // class given; it returns the class of the match's last rune too.
 func (m *Matcher) next(text string, at int, before class) (Match, class, bool) {
-	if len(m.cells) == 0 {
-		return Match{}, sign, false
-	}
 	for at < len(text) {
 		u, n := m.unitAt(text, at)
 		may := u.r >= 0

@@ -105,9 +105,6 @@ func (m *Matcher) build(entries []entry) {
 		}
 		m.ids = append(m.ids, e.id)
 	}
-	if len(names) == 0 {
-		return
-	}
 	m.idAt = append(m.idAt, uint32(len(entries)))
 	b := &builder{head: noParent}
 	b.grow()
@@ -120,7 +117,11 @@ func (m *Matcher) build(entries []entry) {
 	}
 	var labels []byte
 	var children []task
-	for stack := []task{{hi: len(names)}}; len(stack) > 0; {
+	stack := []task{{hi: len(names)}}
+	if len(names) == 0 {
+		stack = nil
+	}
+	for len(stack) > 0 {
 		t := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
 		if t.hi-t.lo == 1 && t.node != 0 {
