@@ -134,7 +134,9 @@ func (x *Tensor) IsNaN() *Tensor { return unary("isnan", libtch.AtgIsnan, x) }
 func (x *Tensor) IsFinite() *Tensor { return unary("isfinite", libtch.AtgIsfinite, x) }
 
 // MatMul is the matrix product of the last two dimensions, batched over the others.
-func (x *Tensor) MatMul(y *Tensor) *Tensor { return binary("matmul", libtch.AtgMatmul, x, y) }
+func (x *Tensor) MatMul(y *Tensor) *Tensor {
+	return call("matmul", func(out *shim.Handle) string { return shim.MatMul(out, x.c, y.c) }, x, y)
+}
 
 // Where takes x where cond is true and y elsewhere.
 func Where(cond, x, y *Tensor) *Tensor {

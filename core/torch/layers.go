@@ -9,7 +9,7 @@ import (
 
 // Linear is x·wᵀ + b over the last dimension: x […, in], w [out, in], b [out] or nil.
 func Linear(x, w, b *Tensor) *Tensor {
-	return gotch("linear", func(out *handle) { libtch.AtgLinear(out, handle(x.c), handle(w.c), handle(b.o("linear"))) }, x, w)
+	return call("linear", func(out *shim.Handle) string { return shim.Linear(out, x.c, w.c, b.o("linear")) }, x, w)
 }
 
 // Embedding takes rows of w [n, h] by int64 ids of any shape: […, h]. The

@@ -4,4 +4,4 @@
 #define ISA avx2
 #define ISA_NAME "avx2"
 #define PHILOX_AVX2
-#include "kernels.inc"
+#include "kernels_body.h"

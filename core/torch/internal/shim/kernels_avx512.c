@@ -4,4 +4,4 @@
 #define ISA avx512
 #define ISA_NAME "avx512"
 #define PHILOX_AVX512
-#include "kernels.inc"
+#include "kernels_body.h"

@@ -2,7 +2,7 @@
 
 #define ISA base
 #define ISA_NAME "base"
-#include "kernels.inc"
+#include "kernels_body.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 //go:build torch
 
 // The C++ side of core/torch: everything that is glue over ATen. The loops that
-// touch every element lie in kernels.inc.
+// touch every element lie in kernels_body.h.
 #include "shim.h"
 
 #include <ATen/Parallel.h>
@@ -13,6 +13,7 @@
 #include <torch/torch.h>
 #include <torch/version.h>
 
+#include "linear.h"
 #include "rows.h"
 
 #include <cstring>
@@ -231,5 +232,9 @@ char *islm_clip_grad_norm(void **params, int n, double max_norm, double *norm) {
         if (!g.empty()) at::_foreach_mul_(g, c);
         for (auto *x : r) islm_rows_scale(*x, c))
 }
+char *islm_linear(islm_tensor *out, islm_tensor x, islm_tensor w, islm_tensor b) {
+  GUARD(give(out, islm_linear_of(T(x), T(w), opt(b))))
+}
+char *islm_matmul(islm_tensor *out, islm_tensor x, islm_tensor y) { GUARD(give(out, islm_matmul_of(T(x), T(y)))) }
 char *islm_embedding(islm_tensor *out, islm_tensor w, islm_tensor ids) { GUARD(give(out, islm_rows_embedding(T(w), T(ids)))) }
 } // extern "C"

@@ -147,6 +147,9 @@ func Split(out []Handle, x Handle, size, dim int64) string {
 	return text(C.islm_split(&out[0], C.int(len(out)), x, C.int64_t(size), C.int64_t(dim)))
 }
 
+func Linear(out *Handle, x, w, b Handle) string { return text(C.islm_linear(out, x, w, b)) }
+func MatMul(out *Handle, x, y Handle) string    { return text(C.islm_matmul(out, x, y)) }
+
 func Embedding(out *Handle, w, ids Handle) string { return text(C.islm_embedding(out, w, ids)) }
 
 func GradEnabled() bool      { return C.islm_grad_enabled() != 0 }

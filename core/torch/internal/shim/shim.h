@@ -42,6 +42,10 @@ char *islm_sdpa(islm_tensor *out, islm_tensor q, islm_tensor k, islm_tensor v, i
 char *islm_rms_norm(islm_tensor *out, islm_tensor x, islm_tensor w, double eps);
 char *islm_split(islm_tensor *out, int n, islm_tensor x, int64_t size, int64_t dim);
 
+// Products; in float32 on the CPU by the faster of libtorch's libraries: see linear.h.
+char *islm_linear(islm_tensor *out, islm_tensor x, islm_tensor w, islm_tensor b);
+char *islm_matmul(islm_tensor *out, islm_tensor x, islm_tensor y);
+
 // Rows of w by ids. The gradient of a large table is kept by rows: see rows.h.
 char *islm_embedding(islm_tensor *out, islm_tensor w, islm_tensor ids);
 

@@ -186,12 +186,12 @@ static float squares(const float *x, int64_t n) {
 
 #define T float
 #define SFX f32
-#include "kernels_typed.inc"
+#include "kernels_typed.h"
 #undef T
 #undef SFX
 #define T uint16_t
 #define SFX bf16
-#include "kernels_typed.inc"
+#include "kernels_typed.h"
 #undef T
 #undef SFX
 
