@@ -22,6 +22,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -30,6 +31,9 @@ type Row struct {
 	Bar, System string // system: islm, islm+advice, peer-best, peer-plain
 	Seed, Round int
 	Threads     int
+	CPU         string  `json:",omitempty"` // model name; rows of other machines are left aside
+	Commit      string  `json:",omitempty"` // of the checkout that islm was built from
+	Precision   string  `json:",omitempty"` // that islm's auto came to
 	Steps       int     `json:",omitempty"`
 	Accuracy    float64 `json:",omitempty"`
 	MacroF1     float64 `json:",omitempty"`
@@ -42,12 +46,12 @@ type Row struct {
 	Time        string
 }
 
-func (r Row) key() string { return fmt.Sprint(r.Bar, r.System, r.Seed, r.Round, r.Threads) }
+func (r Row) key() string { return fmt.Sprint(r.Bar, r.System, r.Seed, r.Round, r.Threads, r.CPU) }
 
 type bench struct {
 	bin, python, data, model string
 	threads                  int
-	rows                     string
+	rows, cpu, commit        string
 	done                     map[string]Row
 }
 
@@ -90,10 +94,14 @@ func (b *bench) run(ctx context.Context, bar, only string, rounds int) error {
 	if err := b.load(); err != nil {
 		return err
 	}
+	b.cpu = cpuModel()
+	if out, err := exec.CommandContext(ctx, "git", "rev-parse", "--short", "HEAD").Output(); err == nil {
+		b.commit = string(bytes.TrimSpace(out))
+	}
 	var jobs []job
 	add := func(r Row, do func(context.Context, *Row) error) {
 		if only == "" || only == r.System {
-			r.Bar, r.Threads = bar, b.threads
+			r.Bar, r.Threads, r.CPU, r.Commit = bar, b.threads, b.cpu, b.commit
 			jobs = append(jobs, job{r, do})
 		}
 	}
@@ -141,6 +149,28 @@ func (b *bench) run(ctx context.Context, bar, only string, rounds int) error {
 	}
 	b.summary(bar)
 	return nil
+}
+
+// cpuModel names the processor, with the instructions that decide how fast
+// products in bfloat16 are.
+func cpuModel() string {
+	raw, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return ""
+	}
+	first, _, _ := strings.Cut(string(raw), "\n\n")
+	name := "unknown"
+	for line := range strings.Lines(first) {
+		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
+			name = strings.TrimSpace(value)
+		}
+	}
+	for _, flag := range []string{"avx512f", "avx512_bf16", "amx_bf16"} {
+		if strings.Contains(first, " "+flag) {
+			name += " " + flag
+		}
+	}
+	return name
 }
 
 func show(r Row) {
@@ -215,6 +245,15 @@ func (b *bench) islm(args ...string) func(context.Context, *Row) error {
 		if err := json.Unmarshal(raw, &m); err != nil {
 			return err
 		}
+		plan, err := os.ReadFile(filepath.Join(dir, "islm/plan.yaml"))
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(string(plan)) {
+			if value, ok := strings.CutPrefix(strings.TrimSpace(line), "precision:"); ok {
+				r.Precision = strings.TrimSpace(value)
+			}
+		}
 		for _, h := range m.Heads {
 			r.Accuracy, r.MacroF1, r.MicroF1, r.EntityF1 = h.Accuracy, h.MacroF1, h.MicroF1, h.EntityF1
 		}
@@ -265,7 +304,7 @@ func (b *bench) summary(bar string) {
 	}
 	group := map[string][]Row{}
 	for _, r := range b.done {
-		if r.Bar == bar && r.Threads == b.threads {
+		if r.Bar == bar && r.Threads == b.threads && r.CPU == b.cpu {
 			group[r.System] = append(group[r.System], r)
 		}
 	}
