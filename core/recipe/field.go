@@ -263,13 +263,25 @@ func assignList(v reflect.Value, path string, key Key, value *sdk.Tree) *problem
 		}
 		list = reflect.Append(list, e)
 	}
+	if path == "knowledge.inject" {
+		for i := range list.Len() {
+			if list.Index(i).String() != "off" {
+				continue
+			}
+			if list.Len() > 1 {
+				return &problem{code: "recipe.conflict", summary: "knowledge.inject is off and names ways as well", remedy: "off, or a list of ways", index: i}
+			}
+			list = list.Slice(0, 0)
+			break
+		}
+	}
 	v.Set(list)
 	return nil
 }
 
 // uniqueLists are the keys whose lists name each thing once.
 func uniqueLists() []string {
-	return []string{"domain.name", "data.labels", "heads.NAME.labels", "augment.packs"}
+	return []string{"domain.name", "data.labels", "heads.NAME.labels", "augment.packs", "knowledge.inject", "knowledge.features"}
 }
 
 // assignMap adds the entries of a map from text to text, written as a map or as

@@ -16,8 +16,9 @@ type Job struct {
 	Base      string // Hugging Face folder of the base model
 	Heads     []sdk.HeadSpec
 	Train     Loader
-	Valid     Source // nil when there is none
-	Test      Source // nil when there is none
+	Valid     Source     // nil when there is none
+	Test      Source     // nil when there is none
+	Injection *Injection // nil when no knowledge is injected
 	Resume    bool
 	Threads   int    // 0 = all cores
 	ExportDir string // the engine writes config.json, model.safetensors and islm/heads.safetensors here
@@ -34,9 +35,10 @@ type PredictJob struct {
 	Model     string // folder that Train exported
 	Heads     []sdk.HeadSpec
 	Rows      Source
-	Plan      *Plan  // plan.yaml of the model; nil = defaults
-	Precision string // fp32 | bf16 | auto
-	Device    string // auto | cpu | cuda | cuda:N
+	Plan      *Plan      // plan.yaml of the model; nil = defaults
+	Injection *Injection // nil when no knowledge is injected
+	Precision string     // fp32 | bf16 | auto
+	Device    string     // auto | cpu | cuda | cuda:N
 	Threads   int
 	BatchSize int // 0 = the plan's
 	Observe   func(Event)
@@ -57,11 +59,12 @@ type Embedder interface {
 // Encoded is one example as the model sees it.
 type Encoded struct {
 	ID      string
-	Key     uint64   // hash of ID: keys all randomness of the row
-	IDs     []int32  // special tokens included, at most the plan's max length
-	Types   []int32  // token type ids; nil = zeros
-	Starts  []int32  // per token of the example: index in IDs of its first piece, -1 when cut
-	Targets []Target // one per head of the job, in the same order
+	Key     uint64    // hash of ID: keys all randomness of the row
+	IDs     []int32   // special tokens included, at most the plan's max length
+	Types   []int32   // token type ids; nil = zeros
+	Starts  []int32   // per token of the example: index in IDs of its first piece, -1 when cut
+	Targets []Target  // one per head of the job, in the same order
+	Inject  *Injected // what knowledge adds; nil = nothing
 }
 
 // Target is what one head shall say about one example.
@@ -78,7 +81,7 @@ type Batch struct {
 	Rows   []*Encoded
 	Index  []int // row numbers in the loader's or source's data
 	Width  int   // padded width, ids
-	Tokens int   // ids that are not padding, special tokens included
+	Tokens int   // ids that are not padding, special tokens and injected facts included
 }
 
 // Loader gives the training batches. It is a pure function of the plan's seed

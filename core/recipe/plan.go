@@ -110,11 +110,6 @@ type AugmentPlan struct {
 	Mode  string   `yaml:"mode"` // replace | add: K
 }
 
-// KnowledgePlan says how facts enter the model.
-type KnowledgePlan struct {
-	Inject string `yaml:"inject"` // off or the name of a way
-}
-
 // VocabPlan says how the domain's terms enter the tokenizer.
 type VocabPlan struct {
 	Extend int `yaml:"extend"` // most terms to add; 0 = off

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -510,6 +511,16 @@ func (r *resolver) whole() {
 	if len(p.Augment.Packs) > 0 {
 		bad := &problem{code: "recipe.value", summary: "augment.packs: this version applies no rule packs", remedy: "leave augment.packs out", index: -1}
 		r.report(at("augment.packs"), bad)
+	}
+	for _, l := range p.Knowledge.EntityLayers {
+		if l != math.Trunc(l) {
+			r.report(at("knowledge.entity_layers"), wrong("recipe.type", "knowledge.entity_layers wants whole numbers, this is %s", formatFloat(l)))
+		}
+	}
+	if p.Knowledge.Control != ControlOff && len(p.Knowledge.Inject) == 0 {
+		bad := wrong("recipe.conflict", "knowledge.control is %s, but nothing is injected", p.Knowledge.Control)
+		bad.remedy = "set knowledge.inject"
+		r.report(at("knowledge.control"), bad)
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Heads)) {
 		h := p.Heads[name]

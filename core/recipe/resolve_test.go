@@ -28,7 +28,7 @@ func TestDefaults(t *testing.T) {
 		"Schedule": p.Train.Schedule == "linear", "Warmup": p.Train.Warmup == 0.06, "Decay": p.Train.WeightDecay == 0.01,
 		"Dropout": p.Train.Dropout == nil, "Clip": p.Train.Clip == 1, "Optimizer": p.Train.Optimizer == "adamw", "Precision": p.Train.Precision == "auto",
 		"EvalEvery": p.Train.EvalEvery == 0, "Patience": p.Train.Patience == 0, "Padding": p.Data.Padding == "longest", "MaxLength": p.Data.MaxLength == 0,
-		"Mode": p.Augment.Mode == "replace", "Inject": p.Knowledge.Inject == "off", "Extend": p.Vocab.Extend == 0, "Shuffle": p.Train.Shuffle,
+		"Mode": p.Augment.Mode == "replace", "Inject": len(p.Knowledge.Inject) == 0 && p.Knowledge.Control == ControlOff, "Extend": p.Vocab.Extend == 0, "Shuffle": p.Train.Shuffle,
 	}
 	for name, ok := range want {
 		if ok != true {
@@ -334,4 +334,26 @@ func FuzzResolve(f *testing.F) {
 			t.Fatalf("differs in %v\n%s\n%s", d, p.YAML(), q.YAML())
 		}
 	})
+}
+
+func TestKnowledgeKeys(t *testing.T) {
+	p := mustPlan(t, Sources{Sets: []string{"knowledge.inject=features, text", "knowledge.entity_layers=[3, 4]", "knowledge.entity_size=96"}})
+	if !p.Knowledge.Has(InjectFeatures) || !p.Knowledge.Has(InjectText) || p.Knowledge.Has(InjectEntity) || !p.Knowledge.NeedsGraph() {
+		t.Errorf("inject %v", p.Knowledge.Inject)
+	}
+	again, ds := Parse("plan.yaml", p.YAML())
+	if len(ds) > 0 {
+		t.Fatal(ds)
+	}
+	if diff := cmp.Diff(p.Knowledge, again.Knowledge); diff != "" {
+		t.Error(diff)
+	}
+	if p = mustPlan(t, Sources{File: &File{Name: "r.yaml", Data: []byte("knowledge:\n  inject: off\n")}}); len(p.Knowledge.Inject) != 0 {
+		t.Errorf("off gives %v", p.Knowledge.Inject)
+	}
+	for _, set := range []string{"knowledge.inject=[off, text]", "knowledge.inject=[text, text]", "knowledge.inject=texts", "knowledge.entity_layers=[1.5]", "knowledge.control=shuffled"} {
+		if _, ds := Resolve(Sources{Sets: []string{set}}); !ds.HasErrors() {
+			t.Errorf("%s is taken", set)
+		}
+	}
 }
