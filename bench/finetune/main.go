@@ -75,10 +75,11 @@ func main() {
 	flag.IntVar(&b.threads, "threads", 2, "threads of both systems")
 	only := flag.String("only", "", "run only this system")
 	rounds := flag.Int("rounds", 3, "rounds of a speed bar")
+	limit := flag.Int("limit", 0, "stop after so many new rows; 0 = run all")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := b.run(ctx, *bar, *only, *rounds); err != nil {
+	if err := b.run(ctx, *bar, *only, *rounds, *limit); err != nil {
 		fmt.Fprintln(os.Stderr, "bench/finetune:", err)
 		os.Exit(1)
 	}
@@ -90,7 +91,7 @@ type job struct {
 	do  func(ctx context.Context, r *Row) error
 }
 
-func (b *bench) run(ctx context.Context, bar, only string, rounds int) error {
+func (b *bench) run(ctx context.Context, bar, only string, rounds, limit int) error {
 	if err := b.load(); err != nil {
 		return err
 	}
@@ -132,7 +133,11 @@ func (b *bench) run(ctx context.Context, bar, only string, rounds int) error {
 	default:
 		return fmt.Errorf("unknown bar %q", bar)
 	}
+	made := 0
 	for _, j := range jobs {
+		if limit > 0 && made >= limit {
+			break
+		}
 		if old, ok := b.done[j.row.key()]; ok {
 			show(old)
 			continue
@@ -146,6 +151,7 @@ func (b *bench) run(ctx context.Context, bar, only string, rounds int) error {
 			return err
 		}
 		show(r)
+		made++
 	}
 	b.summary(bar)
 	return nil
