@@ -138,7 +138,7 @@ func (d *data) stages() []Stage {
 
 // encodeRows encodes examples for a finished model.
 func encodeRows(ctx context.Context, b *Bundle, examples []sdk.Example) (recipe.Source, error) {
-	return corpus.EncodeSource(ctx, b.Tokenizer, b.Heads, b.maxLength(), examples)
+	return corpus.EncodeSource(ctx, &corpus.Encoder{Tokenizer: b.Tokenizer, MaxLength: b.maxLength(), Heads: b.Heads}, examples)
 }
 
 func splitWords(examples []sdk.Example) { corpus.GiveTokens(examples) }

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash"
+	"math"
 	"runtime"
 	"slices"
 	"sync"
@@ -22,6 +23,7 @@ type Encoder struct {
 	Tokenizer *token.Tokenizer
 	MaxLength int            // word pieces, special tokens included; 0 = no limit
 	Heads     []sdk.HeadSpec // one target each, in this order
+	Knowledge *Knowledge     // what is injected; nil = nothing
 
 	outputs []map[string]int32 // label -> output, per head
 	once    sync.Once
@@ -53,17 +55,19 @@ func Key(id string) uint64 {
 func (e *Encoder) Encode(ex *sdk.Example) (*recipe.Encoded, error) {
 	e.prepare()
 	row := &recipe.Encoded{ID: ex.ID, Key: Key(ex.ID)}
+	var enc token.Encoding
+	var err error
 	switch {
 	case ex.Tokens != nil:
-		row.IDs, row.Starts = e.Tokenizer.EncodeTokens(ex.Text, ex.Tokens, e.MaxLength)
+		enc, row.Starts = e.Tokenizer.AlignTokens(ex.Text, ex.Tokens, e.MaxLength)
+		row.IDs = enc.IDs
 	case ex.TextB != "":
-		enc, err := e.Tokenizer.EncodePair(ex.Text, ex.TextB, token.Options{Max: e.MaxLength})
-		if err != nil {
+		if enc, err = e.Tokenizer.EncodePair(ex.Text, ex.TextB, token.Options{Max: e.MaxLength}); err != nil {
 			return nil, fmt.Errorf("encode %s: %w", ex.ID, err)
 		}
 		row.IDs, row.Types = enc.IDs, enc.Types
 	default:
-		enc := e.Tokenizer.Encode(ex.Text, token.Options{Max: e.MaxLength})
+		enc = e.Tokenizer.Encode(ex.Text, token.Options{Max: e.MaxLength})
 		row.IDs, row.Types = enc.IDs, enc.Types
 	}
 	if !slices.ContainsFunc(row.Types, func(t int32) bool { return t != 0 }) {
@@ -74,6 +78,13 @@ func (e *Encoder) Encode(ex *sdk.Example) (*recipe.Encoded, error) {
 		if l, ok := ex.Labels[h.Name]; ok {
 			row.Targets[i] = target(h, e.outputs[i], l)
 		}
+	}
+	if e.Knowledge != nil {
+		limit := e.MaxLength
+		if limit == 0 {
+			limit = math.MaxInt32
+		}
+		e.Knowledge.inject(e.Tokenizer, ex, row, piecesOf(e.Tokenizer, ex, &enc), limit)
 	}
 	return row, nil
 }

@@ -364,7 +364,7 @@ func TestSource(t *testing.T) {
 	if len(rows) != 205 || len(slices.Compact(rows)) != 205 {
 		t.Errorf("%d rows", len(rows))
 	}
-	src, err := EncodeSource(context.Background(), wordPieces(t), set0Heads(), 16, small(20).Train)
+	src, err := EncodeSource(context.Background(), &Encoder{Tokenizer: wordPieces(t), Heads: set0Heads(), MaxLength: 16}, small(20).Train)
 	if err != nil || src.Len() != 20 {
 		t.Errorf("%v", err)
 	}

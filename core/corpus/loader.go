@@ -126,8 +126,8 @@ func (s *Shard) batch(rows []int, width int) *recipe.Batch {
 	b := &recipe.Batch{Rows: make([]*recipe.Encoded, len(rows)), Index: slices.Clone(rows), Width: width}
 	for i, r := range rows {
 		b.Rows[i] = s.At(r)
-		b.Tokens += len(b.Rows[i].IDs)
-		b.Width = max(b.Width, len(b.Rows[i].IDs))
+		b.Tokens += b.Rows[i].Width()
+		b.Width = max(b.Width, b.Rows[i].Width())
 	}
 	return b
 }

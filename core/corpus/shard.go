@@ -8,13 +8,14 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 
 	"github.com/islm-dev/islm/core/recipe"
 	"github.com/islm-dev/islm/sdk"
 )
 
 // shardMagic begins a shard; its last digit is the version of the format.
-const shardMagic = "islmrow1"
+const shardMagic = "islmrow2"
 
 // Shard is the encoded examples of one split, in memory. It is safe for use by
 // many goroutines.
@@ -29,7 +30,96 @@ type Shard struct {
 	types   lists
 	starts  lists
 	targets []targetColumn
+	inject  *injectColumns // nil when no row has knowledge
 	rows    int
+}
+
+// injectColumns hold what knowledge adds to rows: marks and features of the ids,
+// three numbers for each mention and fact, and the pieces of facts.
+type injectColumns struct{ marks, features, mentions, facts, pieces lists }
+
+func (c *injectColumns) all() []*lists {
+	return []*lists{&c.marks, &c.features, &c.mentions, &c.facts, &c.pieces}
+}
+
+func (c *injectColumns) add(in *recipe.Injected) {
+	if in == nil {
+		in = &recipe.Injected{}
+	}
+	c.marks.add(in.Marks)
+	c.features.add(in.Features)
+	var mentions, facts []int32
+	for _, m := range in.Mentions {
+		mentions = append(mentions, m.From, m.To, m.Entity)
+	}
+	for _, f := range in.Facts {
+		facts = append(facts, f.Mention, f.Length, f.Fact)
+	}
+	c.mentions.add(mentions)
+	c.facts.add(facts)
+	c.pieces.add(in.Pieces)
+}
+
+// at returns the knowledge of row i, nil if there is none.
+func (c *injectColumns) at(i int) *recipe.Injected {
+	if c == nil {
+		return nil
+	}
+	in := &recipe.Injected{}
+	some := false
+	list := func(l *lists) []int32 {
+		v := l.at(i)
+		if len(v) == 0 {
+			return nil
+		}
+		some = true
+		return v
+	}
+	in.Marks, in.Features = list(&c.marks), list(&c.features)
+	for v := range slices.Chunk(list(&c.mentions), 3) {
+		in.Mentions = append(in.Mentions, recipe.LinkedPieces{From: v[0], To: v[1], Entity: v[2]})
+	}
+	for v := range slices.Chunk(list(&c.facts), 3) {
+		in.Facts = append(in.Facts, recipe.InjectedFact{Mention: v[0], Length: v[1], Fact: v[2]})
+	}
+	in.Pieces = list(&c.pieces)
+	if !some {
+		return nil
+	}
+	return in
+}
+
+// sound reports whether the columns fit rows of these widths, so that nothing
+// read from a file leads out of a row.
+func (c *injectColumns) sound(ids *lists, rows int) bool {
+	for i := range rows {
+		n, in := int32(len(ids.at(i))), c.at(i)
+		if len(c.mentions.at(i))%3 != 0 || len(c.facts.at(i))%3 != 0 {
+			return false
+		}
+		if in == nil {
+			continue
+		}
+		if in.Marks != nil && len(in.Marks) != int(n) || n == 0 || len(in.Features)%int(n) != 0 {
+			return false
+		}
+		for _, m := range in.Mentions {
+			if m.From < 0 || m.From >= m.To || m.To > n || m.Entity < 0 {
+				return false
+			}
+		}
+		left := len(in.Pieces)
+		for _, f := range in.Facts {
+			if f.Mention < 0 || int(f.Mention) >= len(in.Mentions) || f.Length <= 0 || f.Fact < 0 {
+				return false
+			}
+			left -= int(f.Length)
+		}
+		if left != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // Kinds of targets in a shard.
@@ -101,6 +191,12 @@ func NewShard(heads []sdk.HeadSpec, rows []*recipe.Encoded) *Shard {
 			s.targets[i].add(s.kinds[i], &r.Targets[i])
 		}
 	}
+	if slices.ContainsFunc(rows, func(r *recipe.Encoded) bool { return r.Inject != nil }) {
+		s.inject = &injectColumns{}
+		for _, r := range rows {
+			s.inject.add(r.Inject)
+		}
+	}
 	return s
 }
 
@@ -131,8 +227,14 @@ func (c *targetColumn) add(kind byte, t *recipe.Target) {
 // Len is the number of rows.
 func (s *Shard) Len() int { return s.rows }
 
-// Width is the number of ids of row i.
-func (s *Shard) Width(i int) int { return len(s.ids.at(i)) }
+// Width is the number of ids of row i, those of injected facts included.
+func (s *Shard) Width(i int) int {
+	n := len(s.ids.at(i))
+	if s.inject != nil {
+		n += len(s.inject.pieces.at(i))
+	}
+	return n
+}
 
 // Tokens is the number of ids of all rows, special tokens included.
 func (s *Shard) Tokens() int64 { return int64(len(s.ids.values)) }
@@ -144,7 +246,7 @@ func (s *Shard) At(i int) *recipe.Encoded {
 		from = s.names.end[i-1]
 	}
 	r := &recipe.Encoded{ID: string(s.names.text[from:s.names.end[i]]), IDs: s.ids.at(i), Targets: make([]recipe.Target, len(s.kinds))}
-	r.Key = Key(r.ID)
+	r.Key, r.Inject = Key(r.ID), s.inject.at(i)
 	if types := s.types.at(i); len(types) > 0 {
 		r.Types = types
 	}
@@ -197,6 +299,14 @@ func (s *Shard) bytes() []byte {
 			b = c.list.append(b)
 		} else {
 			b = appendInts(b, c.number)
+		}
+	}
+	if s.inject == nil {
+		b = append(b, 0)
+	} else {
+		b = append(b, 1)
+		for _, l := range s.inject.all() {
+			b = l.append(b)
 		}
 	}
 	sum := sha256.Sum256(b)
@@ -259,7 +369,13 @@ func parseShard(data []byte) (*Shard, error) {
 			c.number = r.ints(s.rows)
 		}
 	}
-	if r.bad || len(r.b) != 0 {
+	if flag := r.take(1); !r.bad && flag[0] != 0 {
+		s.inject = &injectColumns{}
+		for _, l := range s.inject.all() {
+			r.lists(l, s.rows)
+		}
+	}
+	if r.bad || len(r.b) != 0 || s.inject != nil && !s.inject.sound(&s.ids, s.rows) {
 		return nil, errTorn
 	}
 	return s, nil

@@ -21,6 +21,7 @@ type BuildRequest struct {
 	Tokenizer       *token.Tokenizer
 	TokenizerDigest string // of its files, where they say more than its JSON form; or ""
 	MaxLength       int    // word pieces, resolved
+	Knowledge       *Knowledge
 	Home            string // folder of finished stages, …/stages/corpus; "" keeps the result in memory
 	Workers         int    // 0 = one per CPU
 }
@@ -56,6 +57,9 @@ func (c *Corpus) Digest(req *BuildRequest) (string, error) {
 	}
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\ntokenizer %s %x\nmax_length %d\nplan %s\n", shardMagic, req.TokenizerDigest, sha256.Sum256(tokenizer), req.MaxLength, req.Plan.Digest(recipe.StageCorpus))
+	if req.Knowledge != nil {
+		fmt.Fprintf(h, "knowledge %s seed %d\n", req.Knowledge.Digest, req.Knowledge.Seed)
+	}
 	for _, head := range c.Heads {
 		fmt.Fprintf(h, "head %q %q %q %q\n", head.Name, head.Kind, head.Scheme, recipe.Outputs(head))
 	}
@@ -91,7 +95,7 @@ func (c *Corpus) Build(ctx context.Context, req BuildRequest) (*Set, error) {
 		}
 	}
 	set := &Set{Digest: digest, MaxLength: req.MaxLength}
-	encoder := &Encoder{Tokenizer: req.Tokenizer, MaxLength: req.MaxLength, Heads: c.Heads}
+	encoder := &Encoder{Tokenizer: req.Tokenizer, MaxLength: req.MaxLength, Heads: c.Heads, Knowledge: req.Knowledge}
 	for _, split := range SplitNames() {
 		rows, err := encoder.EncodeAll(ctx, c.Split(split), req.Workers)
 		if err != nil {
@@ -178,11 +182,10 @@ func (s *Set) Sources() (valid, test recipe.Source) {
 }
 
 // EncodeSource encodes examples for prediction, without keeping anything.
-func EncodeSource(ctx context.Context, t *token.Tokenizer, heads []sdk.HeadSpec, maxLength int, examples []sdk.Example) (recipe.Source, error) {
-	encoder := &Encoder{Tokenizer: t, MaxLength: maxLength, Heads: heads}
+func EncodeSource(ctx context.Context, encoder *Encoder, examples []sdk.Example) (recipe.Source, error) {
 	rows, err := encoder.EncodeAll(ctx, examples, 0)
 	if err != nil {
 		return nil, err
 	}
-	return NewSource(NewShard(heads, rows)), nil
+	return NewSource(NewShard(encoder.Heads, rows)), nil
 }

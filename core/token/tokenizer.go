@@ -128,18 +128,23 @@ func (t *Tokenizer) EncodeWords(words []string, opt Options) Encoding {
 // A byte-level vocabulary tells words at the begin of a line from others; here a
 // token is encoded with the space before it if the text has one.
 func (t *Tokenizer) EncodeTokens(text string, tokens []sdk.Token, max int) (ids, starts []int32) {
+	e, starts := t.AlignTokens(text, tokens, max)
+	return e.IDs, starts
+}
+
+// AlignTokens is EncodeTokens with all that is known of the ids: Words of the
+// result are indexes into tokens, Offsets count from the begin of the token's
+// stretch of the text, which Stretch gives.
+func (t *Tokenizer) AlignTokens(text string, tokens []sdk.Token, max int) (e Encoding, starts []int32) {
 	w := t.work()
 	defer t.release(w)
 	for i, token := range tokens {
-		a, b := clampRange(token.Start, token.End, len(text))
-		if t.spec.spaceBefore && a > 0 && text[a-1] == ' ' {
-			a--
-		}
+		a, b := t.Stretch(text, token)
 		t.run(w, &w.first, text[a:b], int32(i))
 	}
 	opt := Options{Max: max}
 	t.truncateOne(&w.first, opt)
-	e := t.assemble(w, false, opt)
+	e = t.assemble(w, false, opt)
 	starts = make([]int32, len(tokens))
 	for i := range starts {
 		starts[i] = -1
@@ -149,7 +154,17 @@ func (t *Tokenizer) EncodeTokens(text string, tokens []sdk.Token, max int) (ids,
 			starts[word] = int32(i)
 		}
 	}
-	return e.IDs, starts
+	return e, starts
+}
+
+// Stretch is what of a text is encoded for a token, as bytes [a, b): the token,
+// and where the vocabulary wants it the space before it.
+func (t *Tokenizer) Stretch(text string, token sdk.Token) (a, b int) {
+	a, b = clampRange(token.Start, token.End, len(text))
+	if t.spec.spaceBefore && a > 0 && text[a-1] == ' ' {
+		a--
+	}
+	return a, b
 }
 
 func clampRange(a, b, n int) (int, int) {
