@@ -62,7 +62,7 @@ func (c *Content) Description(problems Diagnostics) *Description {
 		Summary: m.Summary, Homepage: m.Homepage, Licences: m.Licences, Options: m.Options,
 		Datasets: m.Datasets, Heads: m.Heads,
 		Readers: sortedKeys(c.Domain.Readers), Augmenters: sortedKeys(c.Domain.Augmenters),
-		KG: m.KG, Vocab: m.Vocab, Facts: m.Facts, Advice: m.Advice, Digest: c.Digest, Diagnostics: problems,
+		KG: m.KG, Features: m.Features, Vocab: m.Vocab, Facts: m.Facts, Advice: m.Advice, Digest: c.Digest, Diagnostics: problems,
 	}
 	for _, r := range c.Rules {
 		d.Rules = append(d.Rules, RuleFile{Path: r.Path, SHA256: r.SHA256})

@@ -50,6 +50,7 @@ func LoadManifest(fsys fs.FS) (*Manifest, Diagnostics) {
 	c.datasets()
 	c.heads()
 	c.graph()
+	c.features()
 	ds.Add(c.ds...)
 	ds.Sort()
 	return m, ds
@@ -392,6 +393,12 @@ func (c *manifestCheck) heads() {
 		if h.Dataset != "" && !slices.Contains(datasets, h.Dataset) {
 			c.report("head.dataset", at+".dataset", didYouMean(h.Dataset, datasets), "head %q trains on %q, but there is no such dataset", h.Name, h.Dataset)
 		}
+	}
+}
+
+func (c *manifestCheck) features() {
+	for _, p := range CheckFeatures(c.m.Features) {
+		c.report(p.Code, "features"+p.Path, p.Remedy, "%s", p.Summary)
 	}
 }
 

@@ -15,6 +15,8 @@ type Manifest struct {
 	Datasets []Dataset  `yaml:"datasets" json:"datasets,omitempty" key:"name"`
 	Heads    []HeadSpec `yaml:"heads" json:"heads,omitempty"`
 	KG       KGSchema   `yaml:"kg" json:"kg,omitzero"`
+	// Features are classes of words that suit the domain's texts.
+	Features []FeatureSpec `yaml:"features" json:"features,omitempty" key:"name"`
 	// Vocab, Rules and Facts list the domain's files by glob or path, relative to
 	// domain.yaml. Left out, they mean vocab/*.tsv, rules/*.yaml and kg/*.tsv.
 	// After LoadManifest they hold the files found, sorted.
@@ -84,6 +86,7 @@ type Description struct {
 	Readers       []string       `json:"readers,omitempty"`    // names of reader hooks, sorted
 	Augmenters    []string       `json:"augmenters,omitempty"` // names of augmenter hooks, sorted
 	KG            KGSchema       `json:"kg,omitzero"`
+	Features      []FeatureSpec  `json:"features,omitempty"`
 	Vocab         []string       `json:"vocab,omitempty"` // vocabulary files
 	Rules         []RuleFile     `json:"rules,omitempty"` // rule files with their digests, packs included
 	Facts         []string       `json:"facts,omitempty"` // knowledge files

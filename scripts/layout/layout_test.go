@@ -53,6 +53,7 @@ var rules = []struct {
 	{"sdk/sdktest/...", []string{"sdk", "sdk/host", "sdk/serve", "sdk/internal/wire/...", "sdk/sdktest/..."}},
 	{"augment/...", []string{"sdk", "augment/..."}},
 	{"plugins/...", []string{"sdk", "sdk/serve"}},
+	{"core/features", []string{"sdk"}},
 	{"core/recipe", []string{"sdk", "augment"}},
 	{"core/metric", []string{"sdk", "core/recipe"}},
 	{"core/libtorch", []string{"sdk"}},
