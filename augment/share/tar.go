@@ -206,9 +206,11 @@ func badEntry(h *tar.Header) string {
 	return badPath(h.Name)
 }
 
-// brokenTar tells refusals and interruptions from bytes that are no tar.
+// brokenTar tells refusals, interruptions and failures of a disk from bytes that
+// are no tar.
 func brokenTar(err error) error {
-	if _, _, ok := sdk.DiagnosticsOf(err); ok || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	var disk *fs.PathError
+	if _, _, ok := sdk.DiagnosticsOf(err); ok || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.As(err, &disk) {
 		return err
 	}
 	return refuse("share.form", "", "the tar cannot be read: %v", err)

@@ -128,6 +128,9 @@ var doors = map[string][]string{
 	"gopkg.in/yaml.v3":               {"sdk", "core/recipe"},
 	"github.com/spf13/cobra":         {"cmd/islm/..."},
 	"github.com/parquet-go":          {"core/corpus/..."},
+	"oras.land/oras-go":              {"augment/share"},
+	"github.com/opencontainers":      {"augment/share"},
+	"aead.dev/minisign":              {"augment/share"},
 }
 
 func TestHeavyDependenciesHaveOneDoor(t *testing.T) {
