@@ -142,6 +142,7 @@ heads:
   - {name: score, kind: regress.v0, labels: [x], crf: true}
 vocab: [words/*.tsv]
 kg: {entities: [A, A]}
+features: [{name: shape, kind: shap.v0}, {name: unit, kind: classes.v0, classes: [{name: mass, match: "("}]}]
 `)
 		}, []string{
 			`error[manifest.name] domain.yaml:2:7: "Energy Co" is no name for a domain`,
@@ -175,6 +176,8 @@ kg: {entities: [A, A]}
 			`error[head.labels] domain.yaml:19:45: head "score" has labels, regress.v0 takes none`,
 			`error[manifest.file] domain.yaml:20:9: "words/*.tsv" names no file`,
 			`error[kg.duplicate] domain.yaml:21:20: "A" is listed twice in kg.entities`,
+			`error[feature.kind] domain.yaml:22:32: feature "shape" has the unknown kind "shap.v0"`,
+			`error[feature.match] domain.yaml:22:103: the pattern of class "mass": error parsing regexp: missing closing ): ` + "`(`",
 			`error[kg.type] kg/entities.tsv:2: entity "A" has the unknown type "Operator"`,
 			`error[kg.relation] kg/facts.tsv:2: unknown relation "offers"`,
 		}},

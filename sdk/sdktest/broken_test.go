@@ -45,6 +45,7 @@ datasets:
 heads:
   - {name: intent, kind: classify.v0, labels: [billing, outage], dataset: tickets, descriptions: {billing: {en: about money}}}
   - {name: names, kind: tag.v0, labels: [ORG], dataset: tickets}
+features: [{name: shape, kind: shape.v0}]
 kg:
   entities: [Operator]
   relations: [competes_with]
@@ -410,6 +411,10 @@ func brokenDomains() []broken {
 		{check: "heads.labels-closed", domain: in(manifest, "labels: [billing, outage]", "labels: [billing, outage, billing]")},
 		{check: "heads.labels-closed", name: "descriptions", domain: in(manifest, "descriptions: {billing:", "descriptions: {biling:")},
 		{check: "heads.datasets-exist", domain: in(manifest, "labels: [ORG], dataset: tickets", "labels: [ORG], dataset: letters")},
+		{check: "features.valid", domain: in(manifest, "shape.v0", "shape.v7")},
+		{check: "features.valid", name: "over the wire", plugin: described(func(d *sdk.Description) {
+			d.Features = []sdk.FeatureSpec{{Name: "unit", Kind: sdk.FeatureClasses, Classes: []sdk.FeatureClass{{Name: "mass", Match: "("}}}}
+		})},
 		{check: "heads.labels-covered", domain: in(manifest, "labels: [billing, outage]", "labels: [billing, outage, churn]")},
 
 		{check: "read.rows-valid", domain: in(train, `"id": "b"`, `"ident": "b"`)},

@@ -418,6 +418,14 @@ func headChecks() []Check {
 				}
 			}
 		}},
+		{ID: "features.valid", Purpose: "every feature has a known kind, classes that hold something, and patterns that compile", run: func(p *probe) {
+			d := p.describe()
+			if len(d.Features) == 0 && len(coded(d.Diagnostics, "feature")) == 0 {
+				p.skip("the domain declares no features")
+				return
+			}
+			p.report(sdk.CheckFeatures(d.Features)...)
+		}},
 		{ID: "heads.labels-covered", Purpose: "every label occurs in the head's embedded dataset, so that the sample can train it", run: func(p *probe) {
 			d := p.describe()
 			looked := false

@@ -41,6 +41,11 @@ func FromDescription(d *sdk.Description) (*pb.DescribeResponse, error) {
 		Kg:    &pb.KGSchema{Entities: d.KG.Entities, Relations: d.KG.Relations},
 		Vocab: d.Vocab, Rules: each(d.Rules, FromRuleFile), Facts: d.Facts,
 		Digest: d.Digest, Diagnostics: FromDiagnostics(d.Diagnostics),
+		Features: each(d.Features, func(f sdk.FeatureSpec) *pb.Feature {
+			return &pb.Feature{Name: f.Name, Kind: f.Kind, Fold: f.Fold, Classes: each(f.Classes, func(c sdk.FeatureClass) *pb.FeatureClass {
+				return &pb.FeatureClass{Name: c.Name, Words: c.Words, Match: c.Match}
+			})}
+		}),
 	}
 	if len(d.Advice) > 0 {
 		advice, err := json.Marshal(d.Advice)
@@ -74,6 +79,11 @@ func ToDescription(r *pb.DescribeResponse) (*sdk.Description, error) {
 		KG:    sdk.KGSchema{Entities: r.GetKg().GetEntities(), Relations: r.GetKg().GetRelations()},
 		Vocab: r.GetVocab(), Rules: each(r.GetRules(), ToRuleFile), Facts: r.GetFacts(),
 		Digest: r.GetDigest(), Diagnostics: ToDiagnostics(r.GetDiagnostics()),
+		Features: each(r.GetFeatures(), func(f *pb.Feature) sdk.FeatureSpec {
+			return sdk.FeatureSpec{Name: f.GetName(), Kind: f.GetKind(), Fold: f.GetFold(), Classes: each(f.GetClasses(), func(c *pb.FeatureClass) sdk.FeatureClass {
+				return sdk.FeatureClass{Name: c.GetName(), Words: c.GetWords(), Match: c.GetMatch()}
+			})}
+		}),
 	}
 	if len(r.GetAdvice()) > 0 {
 		dec := json.NewDecoder(bytes.NewReader(r.GetAdvice()))

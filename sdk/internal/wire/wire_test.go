@@ -143,7 +143,8 @@ func TestDescriptionRoundTrip(t *testing.T) {
 			Metrics: []string{"f1"}, Dataset: "d", Scheme: "none", CRF: true, Descriptions: map[string]map[string]string{"a": {"en": "A", "zh": "甲"}}, Options: map[string]string{"k": "v"}}},
 		Readers: []string{"r"}, Augmenters: []string{"a"}, KG: sdk.KGSchema{Entities: []string{"E"}, Relations: []string{"R"}},
 		Vocab: []string{"v.tsv"}, Rules: []sdk.RuleFile{{Path: "r.yaml", SHA256: "00"}}, Facts: []string{"f.tsv"},
-		Advice: map[string]any{"a": map[string]any{"b": 1, "c": 2.5, "d": []any{"x", true, nil, 3}}}, Digest: "ff",
+		Features: []sdk.FeatureSpec{{Name: "unit", Kind: "classes.v0", Fold: true, Classes: []sdk.FeatureClass{{Name: "mass", Words: []string{"kg"}, Match: "m?g"}}}},
+		Advice:   map[string]any{"a": map[string]any{"b": 1, "c": 2.5, "d": []any{"x", true, nil, 3}}}, Digest: "ff",
 		Diagnostics: sdk.Diagnostics{{Severity: sdk.Warning, Code: "a.b", Summary: "s", Detail: "d", File: "f", Line: 1, Column: 2, Path: "p", Remedy: "r", Source: "plugin"}},
 	}
 	m, err := FromDescription(d)

@@ -180,6 +180,7 @@ type DescribeResponse struct {
 	Advice        []byte                 `protobuf:"bytes,17,opt,name=advice,proto3" json:"advice,omitempty"` // JSON object of recipe keys, or empty
 	Digest        string                 `protobuf:"bytes,18,opt,name=digest,proto3" json:"digest,omitempty"`
 	Diagnostics   []*Diagnostic          `protobuf:"bytes,19,rep,name=diagnostics,proto3" json:"diagnostics,omitempty"`
+	Features      []*Feature             `protobuf:"bytes,20,rep,name=features,proto3" json:"features,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -343,6 +344,13 @@ func (x *DescribeResponse) GetDigest() string {
 func (x *DescribeResponse) GetDiagnostics() []*Diagnostic {
 	if x != nil {
 		return x.Diagnostics
+	}
+	return nil
+}
+
+func (x *DescribeResponse) GetFeatures() []*Feature {
+	if x != nil {
+		return x.Features
 	}
 	return nil
 }
@@ -839,6 +847,134 @@ func (x *KGSchema) GetRelations() []string {
 	return nil
 }
 
+type Feature struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"` // shape.v0, casing.v0, sentence.v0, digits.v0, classes.v0
+	Classes       []*FeatureClass        `protobuf:"bytes,3,rep,name=classes,proto3" json:"classes,omitempty"`
+	Fold          bool                   `protobuf:"varint,4,opt,name=fold,proto3" json:"fold,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Feature) Reset() {
+	*x = Feature{}
+	mi := &file_islm_plugin_v1_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Feature) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Feature) ProtoMessage() {}
+
+func (x *Feature) ProtoReflect() protoreflect.Message {
+	mi := &file_islm_plugin_v1_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Feature.ProtoReflect.Descriptor instead.
+func (*Feature) Descriptor() ([]byte, []int) {
+	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Feature) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Feature) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Feature) GetClasses() []*FeatureClass {
+	if x != nil {
+		return x.Classes
+	}
+	return nil
+}
+
+func (x *Feature) GetFold() bool {
+	if x != nil {
+		return x.Fold
+	}
+	return false
+}
+
+type FeatureClass struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Words         []string               `protobuf:"bytes,2,rep,name=words,proto3" json:"words,omitempty"`
+	Match         string                 `protobuf:"bytes,3,opt,name=match,proto3" json:"match,omitempty"` // RE2
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FeatureClass) Reset() {
+	*x = FeatureClass{}
+	mi := &file_islm_plugin_v1_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FeatureClass) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FeatureClass) ProtoMessage() {}
+
+func (x *FeatureClass) ProtoReflect() protoreflect.Message {
+	mi := &file_islm_plugin_v1_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FeatureClass.ProtoReflect.Descriptor instead.
+func (*FeatureClass) Descriptor() ([]byte, []int) {
+	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *FeatureClass) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *FeatureClass) GetWords() []string {
+	if x != nil {
+		return x.Words
+	}
+	return nil
+}
+
+func (x *FeatureClass) GetMatch() string {
+	if x != nil {
+		return x.Match
+	}
+	return ""
+}
+
 type ConfigureRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Options       map[string]string      `protobuf:"bytes,1,rep,name=options,proto3" json:"options,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
@@ -849,7 +985,7 @@ type ConfigureRequest struct {
 
 func (x *ConfigureRequest) Reset() {
 	*x = ConfigureRequest{}
-	mi := &file_islm_plugin_v1_proto_msgTypes[8]
+	mi := &file_islm_plugin_v1_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -861,7 +997,7 @@ func (x *ConfigureRequest) String() string {
 func (*ConfigureRequest) ProtoMessage() {}
 
 func (x *ConfigureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_islm_plugin_v1_proto_msgTypes[8]
+	mi := &file_islm_plugin_v1_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -874,7 +1010,7 @@ func (x *ConfigureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureRequest.ProtoReflect.Descriptor instead.
 func (*ConfigureRequest) Descriptor() ([]byte, []int) {
-	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{8}
+	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ConfigureRequest) GetOptions() map[string]string {
@@ -901,7 +1037,7 @@ type ConfigureResponse struct {
 
 func (x *ConfigureResponse) Reset() {
 	*x = ConfigureResponse{}
-	mi := &file_islm_plugin_v1_proto_msgTypes[9]
+	mi := &file_islm_plugin_v1_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -913,7 +1049,7 @@ func (x *ConfigureResponse) String() string {
 func (*ConfigureResponse) ProtoMessage() {}
 
 func (x *ConfigureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_islm_plugin_v1_proto_msgTypes[9]
+	mi := &file_islm_plugin_v1_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -926,7 +1062,7 @@ func (x *ConfigureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureResponse.ProtoReflect.Descriptor instead.
 func (*ConfigureResponse) Descriptor() ([]byte, []int) {
-	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{9}
+	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ConfigureResponse) GetDiagnostics() []*Diagnostic {
@@ -951,7 +1087,7 @@ type VocabularyRequest struct {
 
 func (x *VocabularyRequest) Reset() {
 	*x = VocabularyRequest{}
-	mi := &file_islm_plugin_v1_proto_msgTypes[10]
+	mi := &file_islm_plugin_v1_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -963,7 +1099,7 @@ func (x *VocabularyRequest) String() string {
 func (*VocabularyRequest) ProtoMessage() {}
 
 func (x *VocabularyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_islm_plugin_v1_proto_msgTypes[10]
+	mi := &file_islm_plugin_v1_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -976,7 +1112,7 @@ func (x *VocabularyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VocabularyRequest.ProtoReflect.Descriptor instead.
 func (*VocabularyRequest) Descriptor() ([]byte, []int) {
-	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{10}
+	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{12}
 }
 
 type VocabularyResponse struct {
@@ -989,7 +1125,7 @@ type VocabularyResponse struct {
 
 func (x *VocabularyResponse) Reset() {
 	*x = VocabularyResponse{}
-	mi := &file_islm_plugin_v1_proto_msgTypes[11]
+	mi := &file_islm_plugin_v1_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1001,7 +1137,7 @@ func (x *VocabularyResponse) String() string {
 func (*VocabularyResponse) ProtoMessage() {}
 
 func (x *VocabularyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_islm_plugin_v1_proto_msgTypes[11]
+	mi := &file_islm_plugin_v1_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1014,7 +1150,7 @@ func (x *VocabularyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VocabularyResponse.ProtoReflect.Descriptor instead.
 func (*VocabularyResponse) Descriptor() ([]byte, []int) {
-	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{11}
+	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *VocabularyResponse) GetTerms() []*Term {
@@ -1046,7 +1182,7 @@ type Term struct {
 
 func (x *Term) Reset() {
 	*x = Term{}
-	mi := &file_islm_plugin_v1_proto_msgTypes[12]
+	mi := &file_islm_plugin_v1_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1058,7 +1194,7 @@ func (x *Term) String() string {
 func (*Term) ProtoMessage() {}
 
 func (x *Term) ProtoReflect() protoreflect.Message {
-	mi := &file_islm_plugin_v1_proto_msgTypes[12]
+	mi := &file_islm_plugin_v1_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1071,7 +1207,7 @@ func (x *Term) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Term.ProtoReflect.Descriptor instead.
 func (*Term) Descriptor() ([]byte, []int) {
-	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{12}
+	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Term) GetText() string {
@@ -1131,7 +1267,7 @@ type RulesRequest struct {
 
 func (x *RulesRequest) Reset() {
 	*x = RulesRequest{}
-	mi := &file_islm_plugin_v1_proto_msgTypes[13]
+	mi := &file_islm_plugin_v1_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1143,7 +1279,7 @@ func (x *RulesRequest) String() string {
 func (*RulesRequest) ProtoMessage() {}
 
 func (x *RulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_islm_plugin_v1_proto_msgTypes[13]
+	mi := &file_islm_plugin_v1_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1156,7 +1292,7 @@ func (x *RulesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RulesRequest.ProtoReflect.Descriptor instead.
 func (*RulesRequest) Descriptor() ([]byte, []int) {
-	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{13}
+	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{15}
 }
 
 type RulesResponse struct {
@@ -1169,7 +1305,7 @@ type RulesResponse struct {
 
 func (x *RulesResponse) Reset() {
 	*x = RulesResponse{}
-	mi := &file_islm_plugin_v1_proto_msgTypes[14]
+	mi := &file_islm_plugin_v1_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1181,7 +1317,7 @@ func (x *RulesResponse) String() string {
 func (*RulesResponse) ProtoMessage() {}
 
 func (x *RulesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_islm_plugin_v1_proto_msgTypes[14]
+	mi := &file_islm_plugin_v1_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1194,7 +1330,7 @@ func (x *RulesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RulesResponse.ProtoReflect.Descriptor instead.
 func (*RulesResponse) Descriptor() ([]byte, []int) {
-	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{14}
+	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RulesResponse) GetFiles() []*RuleFile {
@@ -1222,7 +1358,7 @@ type RuleFile struct {
 
 func (x *RuleFile) Reset() {
 	*x = RuleFile{}
-	mi := &file_islm_plugin_v1_proto_msgTypes[15]
+	mi := &file_islm_plugin_v1_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1234,7 +1370,7 @@ func (x *RuleFile) String() string {
 func (*RuleFile) ProtoMessage() {}
 
 func (x *RuleFile) ProtoReflect() protoreflect.Message {
-	mi := &file_islm_plugin_v1_proto_msgTypes[15]
+	mi := &file_islm_plugin_v1_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1247,7 +1383,7 @@ func (x *RuleFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RuleFile.ProtoReflect.Descriptor instead.
 func (*RuleFile) Descriptor() ([]byte, []int) {
-	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{15}
+	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RuleFile) GetPath() string {
@@ -1279,7 +1415,7 @@ type FactsRequest struct {
 
 func (x *FactsRequest) Reset() {
 	*x = FactsRequest{}
-	mi := &file_islm_plugin_v1_proto_msgTypes[16]
+	mi := &file_islm_plugin_v1_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1291,7 +1427,7 @@ func (x *FactsRequest) String() string {
 func (*FactsRequest) ProtoMessage() {}
 
 func (x *FactsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_islm_plugin_v1_proto_msgTypes[16]
+	mi := &file_islm_plugin_v1_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1304,7 +1440,7 @@ func (x *FactsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FactsRequest.ProtoReflect.Descriptor instead.
 func (*FactsRequest) Descriptor() ([]byte, []int) {
-	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{16}
+	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{18}
 }
 
 type FactsResponse struct {
@@ -1317,7 +1453,7 @@ type FactsResponse struct {
 
 func (x *FactsResponse) Reset() {
 	*x = FactsResponse{}
-	mi := &file_islm_plugin_v1_proto_msgTypes[17]
+	mi := &file_islm_plugin_v1_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1329,7 +1465,7 @@ func (x *FactsResponse) String() string {
 func (*FactsResponse) ProtoMessage() {}
 
 func (x *FactsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_islm_plugin_v1_proto_msgTypes[17]
+	mi := &file_islm_plugin_v1_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1342,7 +1478,7 @@ func (x *FactsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FactsResponse.ProtoReflect.Descriptor instead.
 func (*FactsResponse) Descriptor() ([]byte, []int) {
-	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{17}
+	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *FactsResponse) GetItems() []*FactItem {
@@ -1372,7 +1508,7 @@ type FactItem struct {
 
 func (x *FactItem) Reset() {
 	*x = FactItem{}
-	mi := &file_islm_plugin_v1_proto_msgTypes[18]
+	mi := &file_islm_plugin_v1_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1384,7 +1520,7 @@ func (x *FactItem) String() string {
 func (*FactItem) ProtoMessage() {}
 
 func (x *FactItem) ProtoReflect() protoreflect.Message {
-	mi := &file_islm_plugin_v1_proto_msgTypes[18]
+	mi := &file_islm_plugin_v1_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1397,7 +1533,7 @@ func (x *FactItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FactItem.ProtoReflect.Descriptor instead.
 func (*FactItem) Descriptor() ([]byte, []int) {
-	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{18}
+	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *FactItem) GetItem() isFactItem_Item {
@@ -1453,7 +1589,7 @@ type Entity struct {
 
 func (x *Entity) Reset() {
 	*x = Entity{}
-	mi := &file_islm_plugin_v1_proto_msgTypes[19]
+	mi := &file_islm_plugin_v1_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1465,7 +1601,7 @@ func (x *Entity) String() string {
 func (*Entity) ProtoMessage() {}
 
 func (x *Entity) ProtoReflect() protoreflect.Message {
-	mi := &file_islm_plugin_v1_proto_msgTypes[19]
+	mi := &file_islm_plugin_v1_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1478,7 +1614,7 @@ func (x *Entity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entity.ProtoReflect.Descriptor instead.
 func (*Entity) Descriptor() ([]byte, []int) {
-	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{19}
+	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Entity) GetId() string {
@@ -1526,7 +1662,7 @@ type Fact struct {
 
 func (x *Fact) Reset() {
 	*x = Fact{}
-	mi := &file_islm_plugin_v1_proto_msgTypes[20]
+	mi := &file_islm_plugin_v1_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1538,7 +1674,7 @@ func (x *Fact) String() string {
 func (*Fact) ProtoMessage() {}
 
 func (x *Fact) ProtoReflect() protoreflect.Message {
-	mi := &file_islm_plugin_v1_proto_msgTypes[20]
+	mi := &file_islm_plugin_v1_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1551,7 +1687,7 @@ func (x *Fact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fact.ProtoReflect.Descriptor instead.
 func (*Fact) Descriptor() ([]byte, []int) {
-	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{20}
+	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Fact) GetSubject() string {
@@ -1635,7 +1771,7 @@ type ReadRequest struct {
 
 func (x *ReadRequest) Reset() {
 	*x = ReadRequest{}
-	mi := &file_islm_plugin_v1_proto_msgTypes[21]
+	mi := &file_islm_plugin_v1_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1647,7 +1783,7 @@ func (x *ReadRequest) String() string {
 func (*ReadRequest) ProtoMessage() {}
 
 func (x *ReadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_islm_plugin_v1_proto_msgTypes[21]
+	mi := &file_islm_plugin_v1_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1660,7 +1796,7 @@ func (x *ReadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRequest.ProtoReflect.Descriptor instead.
 func (*ReadRequest) Descriptor() ([]byte, []int) {
-	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{21}
+	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ReadRequest) GetDataset() string {
@@ -1701,7 +1837,7 @@ type ReadResponse struct {
 
 func (x *ReadResponse) Reset() {
 	*x = ReadResponse{}
-	mi := &file_islm_plugin_v1_proto_msgTypes[22]
+	mi := &file_islm_plugin_v1_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1713,7 +1849,7 @@ func (x *ReadResponse) String() string {
 func (*ReadResponse) ProtoMessage() {}
 
 func (x *ReadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_islm_plugin_v1_proto_msgTypes[22]
+	mi := &file_islm_plugin_v1_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1726,7 +1862,7 @@ func (x *ReadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadResponse.ProtoReflect.Descriptor instead.
 func (*ReadResponse) Descriptor() ([]byte, []int) {
-	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{22}
+	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ReadResponse) GetExamples() []*Example {
@@ -1760,7 +1896,7 @@ type Example struct {
 
 func (x *Example) Reset() {
 	*x = Example{}
-	mi := &file_islm_plugin_v1_proto_msgTypes[23]
+	mi := &file_islm_plugin_v1_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1772,7 +1908,7 @@ func (x *Example) String() string {
 func (*Example) ProtoMessage() {}
 
 func (x *Example) ProtoReflect() protoreflect.Message {
-	mi := &file_islm_plugin_v1_proto_msgTypes[23]
+	mi := &file_islm_plugin_v1_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1785,7 +1921,7 @@ func (x *Example) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Example.ProtoReflect.Descriptor instead.
 func (*Example) Descriptor() ([]byte, []int) {
-	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{23}
+	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Example) GetId() string {
@@ -1865,7 +2001,7 @@ type Label struct {
 
 func (x *Label) Reset() {
 	*x = Label{}
-	mi := &file_islm_plugin_v1_proto_msgTypes[24]
+	mi := &file_islm_plugin_v1_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1877,7 +2013,7 @@ func (x *Label) String() string {
 func (*Label) ProtoMessage() {}
 
 func (x *Label) ProtoReflect() protoreflect.Message {
-	mi := &file_islm_plugin_v1_proto_msgTypes[24]
+	mi := &file_islm_plugin_v1_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1890,7 +2026,7 @@ func (x *Label) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Label.ProtoReflect.Descriptor instead.
 func (*Label) Descriptor() ([]byte, []int) {
-	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{24}
+	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Label) GetValues() *Strings {
@@ -1930,7 +2066,7 @@ type Strings struct {
 
 func (x *Strings) Reset() {
 	*x = Strings{}
-	mi := &file_islm_plugin_v1_proto_msgTypes[25]
+	mi := &file_islm_plugin_v1_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1942,7 +2078,7 @@ func (x *Strings) String() string {
 func (*Strings) ProtoMessage() {}
 
 func (x *Strings) ProtoReflect() protoreflect.Message {
-	mi := &file_islm_plugin_v1_proto_msgTypes[25]
+	mi := &file_islm_plugin_v1_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1955,7 +2091,7 @@ func (x *Strings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Strings.ProtoReflect.Descriptor instead.
 func (*Strings) Descriptor() ([]byte, []int) {
-	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{25}
+	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Strings) GetItems() []string {
@@ -1974,7 +2110,7 @@ type Spans struct {
 
 func (x *Spans) Reset() {
 	*x = Spans{}
-	mi := &file_islm_plugin_v1_proto_msgTypes[26]
+	mi := &file_islm_plugin_v1_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1986,7 +2122,7 @@ func (x *Spans) String() string {
 func (*Spans) ProtoMessage() {}
 
 func (x *Spans) ProtoReflect() protoreflect.Message {
-	mi := &file_islm_plugin_v1_proto_msgTypes[26]
+	mi := &file_islm_plugin_v1_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1999,7 +2135,7 @@ func (x *Spans) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Spans.ProtoReflect.Descriptor instead.
 func (*Spans) Descriptor() ([]byte, []int) {
-	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{26}
+	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Spans) GetItems() []*Span {
@@ -2021,7 +2157,7 @@ type Span struct {
 
 func (x *Span) Reset() {
 	*x = Span{}
-	mi := &file_islm_plugin_v1_proto_msgTypes[27]
+	mi := &file_islm_plugin_v1_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2033,7 +2169,7 @@ func (x *Span) String() string {
 func (*Span) ProtoMessage() {}
 
 func (x *Span) ProtoReflect() protoreflect.Message {
-	mi := &file_islm_plugin_v1_proto_msgTypes[27]
+	mi := &file_islm_plugin_v1_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2046,7 +2182,7 @@ func (x *Span) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Span.ProtoReflect.Descriptor instead.
 func (*Span) Descriptor() ([]byte, []int) {
-	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{27}
+	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Span) GetStart() uint32 {
@@ -2091,7 +2227,7 @@ type AugmentRequest struct {
 
 func (x *AugmentRequest) Reset() {
 	*x = AugmentRequest{}
-	mi := &file_islm_plugin_v1_proto_msgTypes[28]
+	mi := &file_islm_plugin_v1_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2103,7 +2239,7 @@ func (x *AugmentRequest) String() string {
 func (*AugmentRequest) ProtoMessage() {}
 
 func (x *AugmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_islm_plugin_v1_proto_msgTypes[28]
+	mi := &file_islm_plugin_v1_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2116,7 +2252,7 @@ func (x *AugmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AugmentRequest.ProtoReflect.Descriptor instead.
 func (*AugmentRequest) Descriptor() ([]byte, []int) {
-	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{28}
+	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *AugmentRequest) GetMessage() isAugmentRequest_Message {
@@ -2173,7 +2309,7 @@ type AugmentResponse struct {
 
 func (x *AugmentResponse) Reset() {
 	*x = AugmentResponse{}
-	mi := &file_islm_plugin_v1_proto_msgTypes[29]
+	mi := &file_islm_plugin_v1_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2185,7 +2321,7 @@ func (x *AugmentResponse) String() string {
 func (*AugmentResponse) ProtoMessage() {}
 
 func (x *AugmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_islm_plugin_v1_proto_msgTypes[29]
+	mi := &file_islm_plugin_v1_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2198,7 +2334,7 @@ func (x *AugmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AugmentResponse.ProtoReflect.Descriptor instead.
 func (*AugmentResponse) Descriptor() ([]byte, []int) {
-	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{29}
+	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *AugmentResponse) GetExamples() []*Example {
@@ -2234,7 +2370,7 @@ type Diagnostic_Subject struct {
 
 func (x *Diagnostic_Subject) Reset() {
 	*x = Diagnostic_Subject{}
-	mi := &file_islm_plugin_v1_proto_msgTypes[30]
+	mi := &file_islm_plugin_v1_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2246,7 +2382,7 @@ func (x *Diagnostic_Subject) String() string {
 func (*Diagnostic_Subject) ProtoMessage() {}
 
 func (x *Diagnostic_Subject) ProtoReflect() protoreflect.Message {
-	mi := &file_islm_plugin_v1_proto_msgTypes[30]
+	mi := &file_islm_plugin_v1_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2299,7 +2435,7 @@ type HeadSpec_Texts struct {
 
 func (x *HeadSpec_Texts) Reset() {
 	*x = HeadSpec_Texts{}
-	mi := &file_islm_plugin_v1_proto_msgTypes[33]
+	mi := &file_islm_plugin_v1_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2311,7 +2447,7 @@ func (x *HeadSpec_Texts) String() string {
 func (*HeadSpec_Texts) ProtoMessage() {}
 
 func (x *HeadSpec_Texts) ProtoReflect() protoreflect.Message {
-	mi := &file_islm_plugin_v1_proto_msgTypes[33]
+	mi := &file_islm_plugin_v1_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2345,7 +2481,7 @@ type AugmentRequest_Start struct {
 
 func (x *AugmentRequest_Start) Reset() {
 	*x = AugmentRequest_Start{}
-	mi := &file_islm_plugin_v1_proto_msgTypes[39]
+	mi := &file_islm_plugin_v1_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2357,7 +2493,7 @@ func (x *AugmentRequest_Start) String() string {
 func (*AugmentRequest_Start) ProtoMessage() {}
 
 func (x *AugmentRequest_Start) ProtoReflect() protoreflect.Message {
-	mi := &file_islm_plugin_v1_proto_msgTypes[39]
+	mi := &file_islm_plugin_v1_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2370,7 +2506,7 @@ func (x *AugmentRequest_Start) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AugmentRequest_Start.ProtoReflect.Descriptor instead.
 func (*AugmentRequest_Start) Descriptor() ([]byte, []int) {
-	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{28, 0}
+	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{30, 0}
 }
 
 func (x *AugmentRequest_Start) GetAugmenter() string {
@@ -2403,7 +2539,7 @@ type AugmentRequest_Batch struct {
 
 func (x *AugmentRequest_Batch) Reset() {
 	*x = AugmentRequest_Batch{}
-	mi := &file_islm_plugin_v1_proto_msgTypes[40]
+	mi := &file_islm_plugin_v1_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2415,7 +2551,7 @@ func (x *AugmentRequest_Batch) String() string {
 func (*AugmentRequest_Batch) ProtoMessage() {}
 
 func (x *AugmentRequest_Batch) ProtoReflect() protoreflect.Message {
-	mi := &file_islm_plugin_v1_proto_msgTypes[40]
+	mi := &file_islm_plugin_v1_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2428,7 +2564,7 @@ func (x *AugmentRequest_Batch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AugmentRequest_Batch.ProtoReflect.Descriptor instead.
 func (*AugmentRequest_Batch) Descriptor() ([]byte, []int) {
-	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{28, 1}
+	return file_islm_plugin_v1_proto_rawDescGZIP(), []int{30, 1}
 }
 
 func (x *AugmentRequest_Batch) GetExamples() []*Example {
@@ -2457,7 +2593,7 @@ const file_islm_plugin_v1_proto_rawDesc = "" +
 	"\x04line\x18\x02 \x01(\x05R\x04line\x12\x16\n" +
 	"\x06column\x18\x03 \x01(\x05R\x06column\x12\x12\n" +
 	"\x04path\x18\x04 \x01(\tR\x04path\"\x11\n" +
-	"\x0fDescribeRequest\"\xb8\x05\n" +
+	"\x0fDescribeRequest\"\xed\x05\n" +
 	"\x10DescribeResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x1f\n" +
@@ -2481,7 +2617,8 @@ const file_islm_plugin_v1_proto_rawDesc = "" +
 	"\x05facts\x18\x10 \x03(\tR\x05facts\x12\x16\n" +
 	"\x06advice\x18\x11 \x01(\fR\x06advice\x12\x16\n" +
 	"\x06digest\x18\x12 \x01(\tR\x06digest\x12<\n" +
-	"\vdiagnostics\x18\x13 \x03(\v2\x1a.islm.plugin.v1.DiagnosticR\vdiagnostics\"]\n" +
+	"\vdiagnostics\x18\x13 \x03(\v2\x1a.islm.plugin.v1.DiagnosticR\vdiagnostics\x123\n" +
+	"\bfeatures\x18\x14 \x03(\v2\x17.islm.plugin.v1.FeatureR\bfeatures\"]\n" +
 	"\aLicence\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\tR\x04data\x12\x12\n" +
 	"\x04spdx\x18\x02 \x01(\tR\x04spdx\x12\x16\n" +
@@ -2541,7 +2678,16 @@ const file_islm_plugin_v1_proto_rawDesc = "" +
 	"\b_dropout\"D\n" +
 	"\bKGSchema\x12\x1a\n" +
 	"\bentities\x18\x01 \x03(\tR\bentities\x12\x1c\n" +
-	"\trelations\x18\x02 \x03(\tR\trelations\"\xb2\x01\n" +
+	"\trelations\x18\x02 \x03(\tR\trelations\"}\n" +
+	"\aFeature\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x126\n" +
+	"\aclasses\x18\x03 \x03(\v2\x1c.islm.plugin.v1.FeatureClassR\aclasses\x12\x12\n" +
+	"\x04fold\x18\x04 \x01(\bR\x04fold\"N\n" +
+	"\fFeatureClass\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05words\x18\x02 \x03(\tR\x05words\x12\x14\n" +
+	"\x05match\x18\x03 \x01(\tR\x05match\"\xb2\x01\n" +
 	"\x10ConfigureRequest\x12G\n" +
 	"\aoptions\x18\x01 \x03(\v2-.islm.plugin.v1.ConfigureRequest.OptionsEntryR\aoptions\x12\x19\n" +
 	"\bdata_dir\x18\x02 \x01(\tR\adataDir\x1a:\n" +
@@ -2674,7 +2820,7 @@ func file_islm_plugin_v1_proto_rawDescGZIP() []byte {
 	return file_islm_plugin_v1_proto_rawDescData
 }
 
-var file_islm_plugin_v1_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_islm_plugin_v1_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_islm_plugin_v1_proto_goTypes = []any{
 	(*Diagnostic)(nil),           // 0: islm.plugin.v1.Diagnostic
 	(*DescribeRequest)(nil),      // 1: islm.plugin.v1.DescribeRequest
@@ -2684,99 +2830,103 @@ var file_islm_plugin_v1_proto_goTypes = []any{
 	(*Dataset)(nil),              // 5: islm.plugin.v1.Dataset
 	(*HeadSpec)(nil),             // 6: islm.plugin.v1.HeadSpec
 	(*KGSchema)(nil),             // 7: islm.plugin.v1.KGSchema
-	(*ConfigureRequest)(nil),     // 8: islm.plugin.v1.ConfigureRequest
-	(*ConfigureResponse)(nil),    // 9: islm.plugin.v1.ConfigureResponse
-	(*VocabularyRequest)(nil),    // 10: islm.plugin.v1.VocabularyRequest
-	(*VocabularyResponse)(nil),   // 11: islm.plugin.v1.VocabularyResponse
-	(*Term)(nil),                 // 12: islm.plugin.v1.Term
-	(*RulesRequest)(nil),         // 13: islm.plugin.v1.RulesRequest
-	(*RulesResponse)(nil),        // 14: islm.plugin.v1.RulesResponse
-	(*RuleFile)(nil),             // 15: islm.plugin.v1.RuleFile
-	(*FactsRequest)(nil),         // 16: islm.plugin.v1.FactsRequest
-	(*FactsResponse)(nil),        // 17: islm.plugin.v1.FactsResponse
-	(*FactItem)(nil),             // 18: islm.plugin.v1.FactItem
-	(*Entity)(nil),               // 19: islm.plugin.v1.Entity
-	(*Fact)(nil),                 // 20: islm.plugin.v1.Fact
-	(*ReadRequest)(nil),          // 21: islm.plugin.v1.ReadRequest
-	(*ReadResponse)(nil),         // 22: islm.plugin.v1.ReadResponse
-	(*Example)(nil),              // 23: islm.plugin.v1.Example
-	(*Label)(nil),                // 24: islm.plugin.v1.Label
-	(*Strings)(nil),              // 25: islm.plugin.v1.Strings
-	(*Spans)(nil),                // 26: islm.plugin.v1.Spans
-	(*Span)(nil),                 // 27: islm.plugin.v1.Span
-	(*AugmentRequest)(nil),       // 28: islm.plugin.v1.AugmentRequest
-	(*AugmentResponse)(nil),      // 29: islm.plugin.v1.AugmentResponse
-	(*Diagnostic_Subject)(nil),   // 30: islm.plugin.v1.Diagnostic.Subject
-	nil,                          // 31: islm.plugin.v1.HeadSpec.DescriptionsEntry
-	nil,                          // 32: islm.plugin.v1.HeadSpec.OptionsEntry
-	(*HeadSpec_Texts)(nil),       // 33: islm.plugin.v1.HeadSpec.Texts
-	nil,                          // 34: islm.plugin.v1.HeadSpec.Texts.ByLanguageEntry
-	nil,                          // 35: islm.plugin.v1.ConfigureRequest.OptionsEntry
-	nil,                          // 36: islm.plugin.v1.Entity.PropsEntry
-	nil,                          // 37: islm.plugin.v1.Example.LabelsEntry
-	nil,                          // 38: islm.plugin.v1.Example.MetaEntry
-	(*AugmentRequest_Start)(nil), // 39: islm.plugin.v1.AugmentRequest.Start
-	(*AugmentRequest_Batch)(nil), // 40: islm.plugin.v1.AugmentRequest.Batch
-	nil,                          // 41: islm.plugin.v1.AugmentRequest.Start.ParamsEntry
+	(*Feature)(nil),              // 8: islm.plugin.v1.Feature
+	(*FeatureClass)(nil),         // 9: islm.plugin.v1.FeatureClass
+	(*ConfigureRequest)(nil),     // 10: islm.plugin.v1.ConfigureRequest
+	(*ConfigureResponse)(nil),    // 11: islm.plugin.v1.ConfigureResponse
+	(*VocabularyRequest)(nil),    // 12: islm.plugin.v1.VocabularyRequest
+	(*VocabularyResponse)(nil),   // 13: islm.plugin.v1.VocabularyResponse
+	(*Term)(nil),                 // 14: islm.plugin.v1.Term
+	(*RulesRequest)(nil),         // 15: islm.plugin.v1.RulesRequest
+	(*RulesResponse)(nil),        // 16: islm.plugin.v1.RulesResponse
+	(*RuleFile)(nil),             // 17: islm.plugin.v1.RuleFile
+	(*FactsRequest)(nil),         // 18: islm.plugin.v1.FactsRequest
+	(*FactsResponse)(nil),        // 19: islm.plugin.v1.FactsResponse
+	(*FactItem)(nil),             // 20: islm.plugin.v1.FactItem
+	(*Entity)(nil),               // 21: islm.plugin.v1.Entity
+	(*Fact)(nil),                 // 22: islm.plugin.v1.Fact
+	(*ReadRequest)(nil),          // 23: islm.plugin.v1.ReadRequest
+	(*ReadResponse)(nil),         // 24: islm.plugin.v1.ReadResponse
+	(*Example)(nil),              // 25: islm.plugin.v1.Example
+	(*Label)(nil),                // 26: islm.plugin.v1.Label
+	(*Strings)(nil),              // 27: islm.plugin.v1.Strings
+	(*Spans)(nil),                // 28: islm.plugin.v1.Spans
+	(*Span)(nil),                 // 29: islm.plugin.v1.Span
+	(*AugmentRequest)(nil),       // 30: islm.plugin.v1.AugmentRequest
+	(*AugmentResponse)(nil),      // 31: islm.plugin.v1.AugmentResponse
+	(*Diagnostic_Subject)(nil),   // 32: islm.plugin.v1.Diagnostic.Subject
+	nil,                          // 33: islm.plugin.v1.HeadSpec.DescriptionsEntry
+	nil,                          // 34: islm.plugin.v1.HeadSpec.OptionsEntry
+	(*HeadSpec_Texts)(nil),       // 35: islm.plugin.v1.HeadSpec.Texts
+	nil,                          // 36: islm.plugin.v1.HeadSpec.Texts.ByLanguageEntry
+	nil,                          // 37: islm.plugin.v1.ConfigureRequest.OptionsEntry
+	nil,                          // 38: islm.plugin.v1.Entity.PropsEntry
+	nil,                          // 39: islm.plugin.v1.Example.LabelsEntry
+	nil,                          // 40: islm.plugin.v1.Example.MetaEntry
+	(*AugmentRequest_Start)(nil), // 41: islm.plugin.v1.AugmentRequest.Start
+	(*AugmentRequest_Batch)(nil), // 42: islm.plugin.v1.AugmentRequest.Batch
+	nil,                          // 43: islm.plugin.v1.AugmentRequest.Start.ParamsEntry
 }
 var file_islm_plugin_v1_proto_depIdxs = []int32{
-	30, // 0: islm.plugin.v1.Diagnostic.subject:type_name -> islm.plugin.v1.Diagnostic.Subject
+	32, // 0: islm.plugin.v1.Diagnostic.subject:type_name -> islm.plugin.v1.Diagnostic.Subject
 	3,  // 1: islm.plugin.v1.DescribeResponse.licences:type_name -> islm.plugin.v1.Licence
 	4,  // 2: islm.plugin.v1.DescribeResponse.options:type_name -> islm.plugin.v1.Option
 	5,  // 3: islm.plugin.v1.DescribeResponse.datasets:type_name -> islm.plugin.v1.Dataset
 	6,  // 4: islm.plugin.v1.DescribeResponse.heads:type_name -> islm.plugin.v1.HeadSpec
 	7,  // 5: islm.plugin.v1.DescribeResponse.kg:type_name -> islm.plugin.v1.KGSchema
-	15, // 6: islm.plugin.v1.DescribeResponse.rules:type_name -> islm.plugin.v1.RuleFile
+	17, // 6: islm.plugin.v1.DescribeResponse.rules:type_name -> islm.plugin.v1.RuleFile
 	0,  // 7: islm.plugin.v1.DescribeResponse.diagnostics:type_name -> islm.plugin.v1.Diagnostic
-	31, // 8: islm.plugin.v1.HeadSpec.descriptions:type_name -> islm.plugin.v1.HeadSpec.DescriptionsEntry
-	32, // 9: islm.plugin.v1.HeadSpec.options:type_name -> islm.plugin.v1.HeadSpec.OptionsEntry
-	35, // 10: islm.plugin.v1.ConfigureRequest.options:type_name -> islm.plugin.v1.ConfigureRequest.OptionsEntry
-	0,  // 11: islm.plugin.v1.ConfigureResponse.diagnostics:type_name -> islm.plugin.v1.Diagnostic
-	12, // 12: islm.plugin.v1.VocabularyResponse.terms:type_name -> islm.plugin.v1.Term
-	0,  // 13: islm.plugin.v1.VocabularyResponse.diagnostics:type_name -> islm.plugin.v1.Diagnostic
-	15, // 14: islm.plugin.v1.RulesResponse.files:type_name -> islm.plugin.v1.RuleFile
-	0,  // 15: islm.plugin.v1.RulesResponse.diagnostics:type_name -> islm.plugin.v1.Diagnostic
-	18, // 16: islm.plugin.v1.FactsResponse.items:type_name -> islm.plugin.v1.FactItem
-	0,  // 17: islm.plugin.v1.FactsResponse.diagnostics:type_name -> islm.plugin.v1.Diagnostic
-	19, // 18: islm.plugin.v1.FactItem.entity:type_name -> islm.plugin.v1.Entity
-	20, // 19: islm.plugin.v1.FactItem.fact:type_name -> islm.plugin.v1.Fact
-	36, // 20: islm.plugin.v1.Entity.props:type_name -> islm.plugin.v1.Entity.PropsEntry
-	23, // 21: islm.plugin.v1.ReadResponse.examples:type_name -> islm.plugin.v1.Example
-	0,  // 22: islm.plugin.v1.ReadResponse.diagnostics:type_name -> islm.plugin.v1.Diagnostic
-	37, // 23: islm.plugin.v1.Example.labels:type_name -> islm.plugin.v1.Example.LabelsEntry
-	38, // 24: islm.plugin.v1.Example.meta:type_name -> islm.plugin.v1.Example.MetaEntry
-	25, // 25: islm.plugin.v1.Label.values:type_name -> islm.plugin.v1.Strings
-	25, // 26: islm.plugin.v1.Label.tags:type_name -> islm.plugin.v1.Strings
-	26, // 27: islm.plugin.v1.Label.spans:type_name -> islm.plugin.v1.Spans
-	27, // 28: islm.plugin.v1.Spans.items:type_name -> islm.plugin.v1.Span
-	39, // 29: islm.plugin.v1.AugmentRequest.start:type_name -> islm.plugin.v1.AugmentRequest.Start
-	40, // 30: islm.plugin.v1.AugmentRequest.batch:type_name -> islm.plugin.v1.AugmentRequest.Batch
-	23, // 31: islm.plugin.v1.AugmentResponse.examples:type_name -> islm.plugin.v1.Example
-	0,  // 32: islm.plugin.v1.AugmentResponse.diagnostics:type_name -> islm.plugin.v1.Diagnostic
-	33, // 33: islm.plugin.v1.HeadSpec.DescriptionsEntry.value:type_name -> islm.plugin.v1.HeadSpec.Texts
-	34, // 34: islm.plugin.v1.HeadSpec.Texts.by_language:type_name -> islm.plugin.v1.HeadSpec.Texts.ByLanguageEntry
-	24, // 35: islm.plugin.v1.Example.LabelsEntry.value:type_name -> islm.plugin.v1.Label
-	41, // 36: islm.plugin.v1.AugmentRequest.Start.params:type_name -> islm.plugin.v1.AugmentRequest.Start.ParamsEntry
-	23, // 37: islm.plugin.v1.AugmentRequest.Batch.examples:type_name -> islm.plugin.v1.Example
-	1,  // 38: islm.plugin.v1.Domain.Describe:input_type -> islm.plugin.v1.DescribeRequest
-	8,  // 39: islm.plugin.v1.Domain.Configure:input_type -> islm.plugin.v1.ConfigureRequest
-	10, // 40: islm.plugin.v1.Domain.Vocabulary:input_type -> islm.plugin.v1.VocabularyRequest
-	13, // 41: islm.plugin.v1.Domain.Rules:input_type -> islm.plugin.v1.RulesRequest
-	16, // 42: islm.plugin.v1.Domain.Facts:input_type -> islm.plugin.v1.FactsRequest
-	21, // 43: islm.plugin.v1.Domain.Read:input_type -> islm.plugin.v1.ReadRequest
-	28, // 44: islm.plugin.v1.Domain.Augment:input_type -> islm.plugin.v1.AugmentRequest
-	2,  // 45: islm.plugin.v1.Domain.Describe:output_type -> islm.plugin.v1.DescribeResponse
-	9,  // 46: islm.plugin.v1.Domain.Configure:output_type -> islm.plugin.v1.ConfigureResponse
-	11, // 47: islm.plugin.v1.Domain.Vocabulary:output_type -> islm.plugin.v1.VocabularyResponse
-	14, // 48: islm.plugin.v1.Domain.Rules:output_type -> islm.plugin.v1.RulesResponse
-	17, // 49: islm.plugin.v1.Domain.Facts:output_type -> islm.plugin.v1.FactsResponse
-	22, // 50: islm.plugin.v1.Domain.Read:output_type -> islm.plugin.v1.ReadResponse
-	29, // 51: islm.plugin.v1.Domain.Augment:output_type -> islm.plugin.v1.AugmentResponse
-	45, // [45:52] is the sub-list for method output_type
-	38, // [38:45] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	8,  // 8: islm.plugin.v1.DescribeResponse.features:type_name -> islm.plugin.v1.Feature
+	33, // 9: islm.plugin.v1.HeadSpec.descriptions:type_name -> islm.plugin.v1.HeadSpec.DescriptionsEntry
+	34, // 10: islm.plugin.v1.HeadSpec.options:type_name -> islm.plugin.v1.HeadSpec.OptionsEntry
+	9,  // 11: islm.plugin.v1.Feature.classes:type_name -> islm.plugin.v1.FeatureClass
+	37, // 12: islm.plugin.v1.ConfigureRequest.options:type_name -> islm.plugin.v1.ConfigureRequest.OptionsEntry
+	0,  // 13: islm.plugin.v1.ConfigureResponse.diagnostics:type_name -> islm.plugin.v1.Diagnostic
+	14, // 14: islm.plugin.v1.VocabularyResponse.terms:type_name -> islm.plugin.v1.Term
+	0,  // 15: islm.plugin.v1.VocabularyResponse.diagnostics:type_name -> islm.plugin.v1.Diagnostic
+	17, // 16: islm.plugin.v1.RulesResponse.files:type_name -> islm.plugin.v1.RuleFile
+	0,  // 17: islm.plugin.v1.RulesResponse.diagnostics:type_name -> islm.plugin.v1.Diagnostic
+	20, // 18: islm.plugin.v1.FactsResponse.items:type_name -> islm.plugin.v1.FactItem
+	0,  // 19: islm.plugin.v1.FactsResponse.diagnostics:type_name -> islm.plugin.v1.Diagnostic
+	21, // 20: islm.plugin.v1.FactItem.entity:type_name -> islm.plugin.v1.Entity
+	22, // 21: islm.plugin.v1.FactItem.fact:type_name -> islm.plugin.v1.Fact
+	38, // 22: islm.plugin.v1.Entity.props:type_name -> islm.plugin.v1.Entity.PropsEntry
+	25, // 23: islm.plugin.v1.ReadResponse.examples:type_name -> islm.plugin.v1.Example
+	0,  // 24: islm.plugin.v1.ReadResponse.diagnostics:type_name -> islm.plugin.v1.Diagnostic
+	39, // 25: islm.plugin.v1.Example.labels:type_name -> islm.plugin.v1.Example.LabelsEntry
+	40, // 26: islm.plugin.v1.Example.meta:type_name -> islm.plugin.v1.Example.MetaEntry
+	27, // 27: islm.plugin.v1.Label.values:type_name -> islm.plugin.v1.Strings
+	27, // 28: islm.plugin.v1.Label.tags:type_name -> islm.plugin.v1.Strings
+	28, // 29: islm.plugin.v1.Label.spans:type_name -> islm.plugin.v1.Spans
+	29, // 30: islm.plugin.v1.Spans.items:type_name -> islm.plugin.v1.Span
+	41, // 31: islm.plugin.v1.AugmentRequest.start:type_name -> islm.plugin.v1.AugmentRequest.Start
+	42, // 32: islm.plugin.v1.AugmentRequest.batch:type_name -> islm.plugin.v1.AugmentRequest.Batch
+	25, // 33: islm.plugin.v1.AugmentResponse.examples:type_name -> islm.plugin.v1.Example
+	0,  // 34: islm.plugin.v1.AugmentResponse.diagnostics:type_name -> islm.plugin.v1.Diagnostic
+	35, // 35: islm.plugin.v1.HeadSpec.DescriptionsEntry.value:type_name -> islm.plugin.v1.HeadSpec.Texts
+	36, // 36: islm.plugin.v1.HeadSpec.Texts.by_language:type_name -> islm.plugin.v1.HeadSpec.Texts.ByLanguageEntry
+	26, // 37: islm.plugin.v1.Example.LabelsEntry.value:type_name -> islm.plugin.v1.Label
+	43, // 38: islm.plugin.v1.AugmentRequest.Start.params:type_name -> islm.plugin.v1.AugmentRequest.Start.ParamsEntry
+	25, // 39: islm.plugin.v1.AugmentRequest.Batch.examples:type_name -> islm.plugin.v1.Example
+	1,  // 40: islm.plugin.v1.Domain.Describe:input_type -> islm.plugin.v1.DescribeRequest
+	10, // 41: islm.plugin.v1.Domain.Configure:input_type -> islm.plugin.v1.ConfigureRequest
+	12, // 42: islm.plugin.v1.Domain.Vocabulary:input_type -> islm.plugin.v1.VocabularyRequest
+	15, // 43: islm.plugin.v1.Domain.Rules:input_type -> islm.plugin.v1.RulesRequest
+	18, // 44: islm.plugin.v1.Domain.Facts:input_type -> islm.plugin.v1.FactsRequest
+	23, // 45: islm.plugin.v1.Domain.Read:input_type -> islm.plugin.v1.ReadRequest
+	30, // 46: islm.plugin.v1.Domain.Augment:input_type -> islm.plugin.v1.AugmentRequest
+	2,  // 47: islm.plugin.v1.Domain.Describe:output_type -> islm.plugin.v1.DescribeResponse
+	11, // 48: islm.plugin.v1.Domain.Configure:output_type -> islm.plugin.v1.ConfigureResponse
+	13, // 49: islm.plugin.v1.Domain.Vocabulary:output_type -> islm.plugin.v1.VocabularyResponse
+	16, // 50: islm.plugin.v1.Domain.Rules:output_type -> islm.plugin.v1.RulesResponse
+	19, // 51: islm.plugin.v1.Domain.Facts:output_type -> islm.plugin.v1.FactsResponse
+	24, // 52: islm.plugin.v1.Domain.Read:output_type -> islm.plugin.v1.ReadResponse
+	31, // 53: islm.plugin.v1.Domain.Augment:output_type -> islm.plugin.v1.AugmentResponse
+	47, // [47:54] is the sub-list for method output_type
+	40, // [40:47] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_islm_plugin_v1_proto_init() }
@@ -2785,16 +2935,16 @@ func file_islm_plugin_v1_proto_init() {
 		return
 	}
 	file_islm_plugin_v1_proto_msgTypes[6].OneofWrappers = []any{}
-	file_islm_plugin_v1_proto_msgTypes[18].OneofWrappers = []any{
+	file_islm_plugin_v1_proto_msgTypes[20].OneofWrappers = []any{
 		(*FactItem_Entity)(nil),
 		(*FactItem_Fact)(nil),
 	}
-	file_islm_plugin_v1_proto_msgTypes[20].OneofWrappers = []any{
+	file_islm_plugin_v1_proto_msgTypes[22].OneofWrappers = []any{
 		(*Fact_Object)(nil),
 		(*Fact_Literal)(nil),
 	}
-	file_islm_plugin_v1_proto_msgTypes[24].OneofWrappers = []any{}
-	file_islm_plugin_v1_proto_msgTypes[28].OneofWrappers = []any{
+	file_islm_plugin_v1_proto_msgTypes[26].OneofWrappers = []any{}
+	file_islm_plugin_v1_proto_msgTypes[30].OneofWrappers = []any{
 		(*AugmentRequest_Start_)(nil),
 		(*AugmentRequest_Batch_)(nil),
 	}
@@ -2804,7 +2954,7 @@ func file_islm_plugin_v1_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_islm_plugin_v1_proto_rawDesc), len(file_islm_plugin_v1_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   42,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
