@@ -929,3 +929,45 @@ func editDistance(a, b []rune) int {
 	}
 	return prev[len(b)]
 }
+
+// DecodeAt decodes the value that path names (see At) as Decode decodes the
+// whole, for documents in which one value says how another is to be read. Keys of
+// that mapping listed in except are left out. A path that does not exist leaves
+// the target as it is.
+func (d *Document) DecodeAt(path string, into any, except ...string) Diagnostics {
+	n := d.root
+	for _, step := range splitPath(path) {
+		if n = child(n, step); n == nil {
+			return nil
+		}
+	}
+	for range maxYAMLDepth {
+		if n == nil || n.Kind != yaml.AliasNode {
+			break
+		}
+		n = n.Alias
+	}
+	if n == nil {
+		return nil
+	}
+	if n.Kind == yaml.MappingNode && len(except) > 0 {
+		some := *n
+		some.Content = nil
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if !slices.Contains(except, n.Content[i].Value) {
+				some.Content = append(some.Content, n.Content[i], n.Content[i+1])
+			}
+		}
+		n = &some
+	}
+	at := &Document{name: d.name, root: n}
+	w := at.walk()
+	v := reflect.ValueOf(into)
+	if v.Kind() != reflect.Pointer || v.IsNil() {
+		w.ds.Errorf("yaml.target", "%s cannot be decoded into a %T: a non-nil pointer is needed", d.name, into)
+		return w.ds
+	}
+	w.value(n, v.Elem(), path, 0)
+	w.ds.Sort()
+	return w.ds
+}

@@ -32,10 +32,14 @@ func EntityTags(tags []string) bool {
 // TagSpans reads entity tags as spans. An I- tag that continues nothing begins
 // an entity, as conlleval reads it. Tags that mark no entities give none.
 func TagSpans(tokens []sdk.Token, tags []string) []sdk.Span {
+	return AppendTagSpans(nil, tokens, tags)
+}
+
+// AppendTagSpans appends the spans that TagSpans gives.
+func AppendTagSpans(spans []sdk.Span, tokens []sdk.Token, tags []string) []sdk.Span {
 	if len(tokens) != len(tags) || !EntityTags(tags) {
-		return nil
+		return spans
 	}
-	var spans []sdk.Span
 	open := false
 	for i, tag := range tags {
 		p, label, _ := splitTag(tag)

@@ -113,3 +113,7 @@ func border(text string, i int) bool {
 	}
 	return !isWordRune(before)
 }
+
+// IsWord reports whether a word that begins with r is one to read, rather than a
+// sign.
+func IsWord(r rune) bool { return isWordRune(r) || IsIdeograph(r) }
