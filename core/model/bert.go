@@ -20,6 +20,7 @@ type Bert struct {
 	layers                []bertLayer
 	params                []*Param
 	act                   func(*torch.Tensor) *torch.Tensor
+	knowledge             *knowledge // nil when none is injected
 }
 
 type bertLayer struct {
@@ -110,12 +111,15 @@ func (b *Bert) Encode(in *Input, pass *Pass) *torch.Tensor {
 	x := torch.Scoped(func() *torch.Tensor {
 		x := torch.Embedding(b.word.Value, in.IDs)
 		place := b.position.Value.Narrow(0, 0, t)
+		if in.positions != nil {
+			place = torch.Embedding(b.position.Value.Narrow(0, 0, b.position.Value.Size(0)), in.positions)
+		}
 		if in.Types == nil {
 			place = place.Add(b.types.Value.Narrow(0, 0, 1))
 		} else {
 			x = x.Add(torch.Embedding(b.types.Value, in.Types))
 		}
-		x = torch.LayerNorm(x.Add(place), b.norm.weight.Value, b.norm.bias.Value, b.norm.eps)
+		x = torch.LayerNorm(b.knowledge.embedded(x, in).Add(place), b.norm.weight.Value, b.norm.bias.Value, b.norm.eps)
 		return torch.Dropout(x, hidden, pass.mask(placeEmbeddings, in))
 	})
 	pass.probe("embeddings", x)
@@ -133,17 +137,28 @@ func (b *Bert) Encode(in *Input, pass *Pass) *torch.Tensor {
 		l, place := &b.layers[i], uint64(placeLayers+4*i)
 		scope := torch.Open()
 		key, value := split(l.key, narrow), split(l.value, narrow)
+		bias := in.Bias
 		if pass.First && i == len(b.layers)-1 {
 			// Of the last layer only the first position is read: keys and values
 			// come from all, the rest is computed for it alone. Masks number
 			// elements from token 0, so dropout is the same.
 			x, narrow, t = x.Narrow(1, 0, 1), narrow.Narrow(1, 0, 1), 1
+			if bias != nil && bias.Size(2) > 1 {
+				bias = bias.Narrow(2, 0, 1)
+			}
 		}
-		a := torch.Attention(split(l.query, narrow), key, value, in.Bias, 1/math.Sqrt(float64(size)), attention, pass.mask(place, in))
+		a := torch.Attention(split(l.query, narrow), key, value, bias, 1/math.Sqrt(float64(size)), attention, pass.mask(place, in))
 		a = l.attention.apply(a.Transpose(1, 2).Reshape(n, t, heads*size))
 		r, a := l.attentionNorm.addNorm(a, x, hidden, pass.mask(place+1, in))
 		f := l.down.apply(b.act(l.up.apply(a)))
 		x, narrow = l.norm.addNorm(f, r, hidden, pass.mask(place+2, in))
+		// No mention holds the first position.
+		if fusion := b.knowledge.fusion(i); fusion != nil && in.linked != nil && t == int64(in.Width) {
+			x = fusion.apply(x, in)
+			if narrow = x; pass.BF16 {
+				narrow = x.ToDType(torch.BFloat16)
+			}
+		}
 		scope.Keep(x)
 		if narrow != x {
 			scope.Keep(narrow)

@@ -25,6 +25,9 @@ type Options struct {
 	// Trained demands that the folder holds the heads' weights. Otherwise heads
 	// whose weights it lacks begin with random ones.
 	Trained bool
+	// Knowledge and Injection say what knowledge enters; nil = none.
+	Knowledge *recipe.KnowledgePlan
+	Injection *recipe.Injection
 }
 
 // Load builds the model of a Hugging Face folder with the given heads. New
@@ -78,14 +81,15 @@ func Load(dir string, heads []sdk.HeadSpec, opt Options) (_ *Model, diags sdk.Di
 
 // loader is one Load.
 type loader struct {
-	dir     string
-	cfg     *hf.Config
-	opt     Options
-	weights *hf.Weights
-	own     *safetensors.File // islm/heads.safetensors; nil when absent
-	trained *hf.Heads         // heads of the folder; nil when unknown
-	m       *Model
-	diags   sdk.Diagnostics
+	dir      string
+	cfg      *hf.Config
+	opt      Options
+	weights  *hf.Weights
+	own      *safetensors.File // islm/heads.safetensors; nil when absent
+	injected *safetensors.File // islm/knowledge.safetensors; nil when absent
+	trained  *hf.Heads         // heads of the folder; nil when unknown
+	m        *Model
+	diags    sdk.Diagnostics
 }
 
 func (l *loader) fail(code, file, summary string) {
@@ -94,8 +98,10 @@ func (l *loader) fail(code, file, summary string) {
 
 func (l *loader) close() error {
 	err := l.weights.Close()
-	if l.own != nil {
-		err = errors.Join(err, l.own.Close())
+	for _, f := range []*safetensors.File{l.own, l.injected} {
+		if f != nil {
+			err = errors.Join(err, f.Close())
+		}
 	}
 	return err
 }
@@ -107,15 +113,23 @@ func (l *loader) readOwn() {
 		l.diags.Add(diags...)
 		return
 	}
-	path := filepath.Join(l.dir, hf.Own, hf.HeadWeightsFile)
+	l.own = l.openOwn(hf.HeadWeightsFile, "read the heads: ")
+	if l.opt.Injection != nil {
+		l.injected = l.openOwn(hf.KnowledgeWeightsFile, "read the weights of the knowledge: ")
+	}
+}
+
+func (l *loader) openOwn(name, what string) *safetensors.File {
+	path := filepath.Join(l.dir, hf.Own, name)
 	f, err := safetensors.Open(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
-		l.fail("model.weights", path, "read the heads: "+err.Error())
+		l.fail("model.weights", path, what+err.Error())
 	default:
-		l.own = f
+		return f
 	}
+	return nil
 }
 
 func (l *loader) build(heads []sdk.HeadSpec) error {
@@ -135,7 +149,7 @@ func (l *loader) build(heads []sdk.HeadSpec) error {
 	for _, spec := range heads {
 		l.m.Heads = append(l.m.Heads, l.head(spec))
 	}
-	return nil
+	return l.knowledge()
 }
 
 // find looks for an encoder weight, which for a pooler may lie in islm/.

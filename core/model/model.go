@@ -21,9 +21,10 @@ type Model struct {
 	// NewPooler: a head reads the pooler, and the folder had none.
 	NewPooler bool
 
-	pooler *linear // nil when no head reads it
-	params []*Param
-	device torch.Device
+	pooler    *linear    // nil when no head reads it
+	knowledge *knowledge // nil when none is injected
+	params    []*Param
+	device    torch.Device
 }
 
 // Encoder turns token ids into one vector per position. Adapters and knowledge
@@ -88,8 +89,15 @@ type Input struct {
 	IDs     *torch.Tensor // int64 [B, T]
 	Types   *torch.Tensor // int64 [B, T]; nil = all zero
 	Keys    *torch.Tensor // int64 [B]: keys of the rows
-	Bias    *torch.Tensor // float [B, 1, 1, T], 0 or -inf; nil = no padding
+	Bias    *torch.Tensor // float [B, 1, 1, T], or [B, 1, T, T] with injected facts, 0 or -inf; nil = no padding
 	lengths []int
+
+	// What knowledge adds; nil where there is none.
+	positions *torch.Tensor // int64 [B, T]: soft positions
+	marks     *torch.Tensor // int64 [B, T]
+	features  *torch.Tensor // int64 [B, T, Slots]
+	linked    *torch.Tensor // int64 [P]: flat positions of pieces of linked mentions
+	vectors   *torch.Tensor // float [P, Dim]: the vectors of their entities
 }
 
 // Input pads rows to width, which is 0 for the longest. Its tensors belong to
@@ -97,10 +105,11 @@ type Input struct {
 // the row.
 func (m *Model) Input(rows []*recipe.Encoded, width int) (*Input, error) {
 	in := &Input{Rows: rows, Width: width, lengths: make([]int, len(rows))}
-	typed := false
+	typed, facts := false, false
 	for i, r := range rows {
 		in.lengths[i] = len(r.IDs)
-		in.Width = max(in.Width, len(r.IDs))
+		in.Width = max(in.Width, r.Width())
+		facts = facts || r.Width() > len(r.IDs)
 		typed = typed || slices.ContainsFunc(r.Types, func(t int32) bool { return t != 0 })
 	}
 	if in.Width > m.Config.MaxPositions {
@@ -142,6 +151,14 @@ func (m *Model) Input(rows []*recipe.Encoded, width int) (*Input, error) {
 		}
 	}
 	w := int64(in.Width)
+	if facts {
+		if err := m.checkFacts(rows); err != nil {
+			return nil, err
+		}
+		positions, sees := in.facts(ids, types, m.Config.MaxPositions-1)
+		in.positions = torch.FromInt64(positions, n, w).ToDevice(m.device)
+		in.Bias, bias = torch.FromFloat32(sees, n, 1, w, w).ToDevice(m.device), nil
+	}
 	in.IDs = torch.FromInt64(ids, n, w).ToDevice(m.device)
 	in.Keys = torch.FromInt64(keys, n)
 	if typed {
@@ -150,7 +167,36 @@ func (m *Model) Input(rows []*recipe.Encoded, width int) (*Input, error) {
 	if bias != nil {
 		in.Bias = torch.FromFloat32(bias, n, 1, 1, w).ToDevice(m.device)
 	}
-	return in, nil
+	return in, in.inject(m)
+}
+
+// checkFacts reports pieces of facts that the embedding lacks, and facts that do
+// not fit their row.
+func (m *Model) checkFacts(rows []*recipe.Encoded) error {
+	for _, r := range rows {
+		if r.Inject == nil {
+			continue
+		}
+		for _, id := range r.Inject.Pieces {
+			if id < 0 || int(id) >= m.Config.VocabSize {
+				return fmt.Errorf("encode row %q: a fact has the id %d, the embedding has %d rows", r.ID, id, m.Config.VocabSize)
+			}
+		}
+		left := len(r.Inject.Pieces)
+		for _, f := range r.Inject.Facts {
+			left -= int(f.Length)
+			if f.Length < 0 || f.Mention < 0 || int(f.Mention) >= len(r.Inject.Mentions) {
+				return fmt.Errorf("encode row %q: a fact without its mention", r.ID)
+			}
+			if at := r.Inject.Mentions[f.Mention]; at.From < 0 || at.From >= at.To || int(at.To) > len(r.IDs) {
+				return fmt.Errorf("encode row %q: a mention [%d, %d) in %d ids", r.ID, at.From, at.To, len(r.IDs))
+			}
+		}
+		if left != 0 {
+			return fmt.Errorf("encode row %q: %d pieces belong to no fact", r.ID, left)
+		}
+	}
+	return nil
 }
 
 // maskedOut is added to the attention scores of padding: far below any score,

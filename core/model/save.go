@@ -19,7 +19,7 @@ import (
 // encoder and the primary head ("" = the first) in the architecture's own
 // shape and names, so that transformers' AutoModelFor… loads it; islm/heads.yaml
 // with all heads; islm/heads.safetensors with what transformers has no place
-// for. The folder must exist. Each file appears complete or not at all, the
+// for, islm/knowledge.safetensors with the weights of injected knowledge. The folder must exist. Each file appears complete or not at all, the
 // weights last.
 func (m *Model) Save(dir, primary string) error {
 	cfg := m.Config.Clone()
@@ -42,10 +42,13 @@ func (m *Model) Save(dir, primary string) error {
 		needsPooler = describe(cfg, m.Heads[at].Spec)
 	}
 
-	var main, own []safetensors.Entry
+	cfg.Requires = append(cfg.Requires, m.knowledge.requires()...)
+	var main, own, injected []safetensors.Entry
 	for _, p := range m.params {
 		e := p.Entry()
 		switch {
+		case p.Knowledge():
+			injected = append(injected, e)
 		case p.Head == "" && (needsPooler || !strings.HasPrefix(p.Name, "pooler.")):
 			if prefixed {
 				e.Name = hf.Prefixed(cfg.ModelType, p.Name)
@@ -74,8 +77,11 @@ func (m *Model) Save(dir, primary string) error {
 			return fmt.Errorf("save model: %w", err)
 		}
 	}
-	if len(own) > 0 {
-		if err := safetensors.Write(filepath.Join(dir, hf.Own, hf.HeadWeightsFile), own, nil); err != nil {
+	for name, entries := range map[string][]safetensors.Entry{hf.HeadWeightsFile: own, hf.KnowledgeWeightsFile: injected} {
+		if len(entries) == 0 {
+			continue
+		}
+		if err := safetensors.Write(filepath.Join(dir, hf.Own, name), entries, nil); err != nil {
 			return fmt.Errorf("save model: %w", err)
 		}
 	}

@@ -19,10 +19,11 @@ import (
 
 // Below a model folder, what transformers does not know lies in islm/.
 const (
-	Own             = "islm"
-	HeadsFile       = "heads.yaml"
-	HeadWeightsFile = "heads.safetensors"
-	headsSchema     = "islm/heads.v0"
+	Own                  = "islm"
+	HeadsFile            = "heads.yaml"
+	HeadWeightsFile      = "heads.safetensors"
+	KnowledgeWeightsFile = "knowledge.safetensors"
+	headsSchema          = "islm/heads.v0"
 )
 
 // Heads is islm/heads.yaml: the task heads of a model in the order of their
