@@ -41,9 +41,11 @@ func (Engine) Predict(ctx context.Context, job *recipe.PredictJob) (_ []recipe.P
 	}
 	var m *model.Model
 	var diags sdk.Diagnostics
-	err = torch.Do(func() {
-		m, diags = model.Load(job.Model, job.Heads, model.Options{Device: device, Trained: true})
-	})
+	opt := model.Options{Device: device, Trained: true, Injection: job.Injection}
+	if job.Plan != nil {
+		opt.Knowledge = &job.Plan.Knowledge
+	}
+	err = torch.Do(func() { m, diags = model.Load(job.Model, job.Heads, opt) })
 	if err = errors.Join(err, diags.Err()); err != nil {
 		return nil, fmt.Errorf("load model: %w", err)
 	}

@@ -93,7 +93,8 @@ func (t *trainer) prepare() (err error) {
 		if threads == 0 {
 			threads = torch.NumThreads()
 		}
-		t.model, diags = model.Load(t.job.Base, t.job.Heads, model.Options{Device: t.device, Seed: t.job.Plan.Seed, Dropout: t.plan.Dropout})
+		t.model, diags = model.Load(t.job.Base, t.job.Heads, model.Options{Device: t.device, Seed: t.job.Plan.Seed, Dropout: t.plan.Dropout,
+			Knowledge: &t.job.Plan.Knowledge, Injection: t.job.Injection})
 	})
 	if err := errors.Join(failed, diags.Err()); err != nil {
 		return fmt.Errorf("load base model: %w", err)
@@ -104,6 +105,9 @@ func (t *trainer) prepare() (err error) {
 	frozen, err := t.plan.Frozen(t.model.Config.Layers)
 	if err != nil {
 		return err
+	}
+	if t.job.Plan.Knowledge.FreezeBase {
+		frozen = recipe.Frozen{Embeddings: true, Encoder: true, Layers: slices.Repeat([]bool{true}, t.model.Config.Layers)}
 	}
 	total := t.countSteps()
 	if t.schedule, err = newSchedule(t.plan, total); err != nil {
@@ -157,20 +161,26 @@ func (t *trainer) accumulate() int { return max(1, t.plan.Accumulate) }
 func ceilDiv(a, b int) int { return (a + b - 1) / b }
 
 // newOptimizer groups the weights: matrices with weight decay, biases and
-// LayerNorms without; heads at their own learning rate.
+// LayerNorms without; heads and knowledge at their own learning rates.
 func (t *trainer) newOptimizer() *torch.Optimizer {
-	var groups [4]torch.Group
-	headLR := 1.0
-	if t.plan.HeadLR != 0 && t.plan.LR != 0 {
-		headLR = t.plan.HeadLR / t.plan.LR
+	var groups [6]torch.Group
+	share := func(lr float64) float64 {
+		if lr == 0 || t.plan.LR == 0 {
+			return 1
+		}
+		return lr / t.plan.LR
 	}
+	headLR, knowledgeLR := share(t.plan.HeadLR), share(t.job.Plan.Knowledge.LR)
 	for _, p := range t.model.Params() {
 		if !p.Value.NeedsGrad() {
 			continue
 		}
 		i, lr, decay := 0, 1.0, 0.0
-		if p.Head != "" {
+		switch {
+		case p.Head != "":
 			i, lr = 2, headLR
+		case p.Knowledge():
+			i, lr = 4, knowledgeLR
 		}
 		if p.Decays() {
 			decay = t.plan.WeightDecay
@@ -239,7 +249,7 @@ func (t *trainer) run(ctx context.Context) (*recipe.Outcome, error) {
 		}
 		out.PredictSeconds = time.Since(begin).Seconds()
 		for i := range report.Len() {
-			out.PredictTokens += int64(len(report.At(i).IDs))
+			out.PredictTokens += int64(report.At(i).Width())
 		}
 	}
 	if t.job.ExportDir != "" {
@@ -362,8 +372,8 @@ func (t *trainer) step(micro []*recipe.Batch) (recipe.Event, error) {
 	for _, b := range micro {
 		width := b.Width
 		for _, r := range b.Rows {
-			width = max(width, len(r.IDs))
-			event.Tokens += int64(len(r.IDs))
+			width = max(width, r.Width())
+			event.Tokens += int64(r.Width())
 		}
 		t.state.Padded += int64(width * len(b.Rows))
 	}
