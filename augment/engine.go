@@ -32,8 +32,7 @@ type Options struct {
 	Resources edit.Resources
 	// Skip leaves out rules, by PACK/RULE or RULE, to see what they are worth.
 	Skip []string
-	// Certain makes every probability 1 and lifts max_per_example, for tests and
-	// for counting what could fire.
+	// Certain makes every probability 1, for tests and for counting what could fire.
 	Certain bool
 	// Bare leaves out the provenance in Meta, for training, where nobody reads it.
 	Bare bool

@@ -82,7 +82,10 @@ type Pack struct {
 	Lists    map[string]*edit.List
 	Digest   string // sha256 over the files' names and contents
 
-	bad bool // loading found errors
+	bad       bool // loading found errors
+	kinds     []edit.Kind
+	graph     GraphSpec // for tests
+	thesaurus map[string]edit.Names
 }
 
 // CompiledRule is a rule that has been checked.
@@ -237,7 +240,7 @@ func (l *loader) name(file string) string {
 
 func (l *loader) finish() (*Pack, sdk.Diagnostics) {
 	l.ds.Sort()
-	l.pack.bad = l.ds.HasErrors()
+	l.pack.bad, l.pack.kinds = l.ds.HasErrors(), l.kinds
 	return l.pack, l.ds
 }
 
@@ -462,6 +465,7 @@ func (l *loader) loadRules(files []string) {
 			}
 			l.pack.Lists[n] = list
 		}
+		l.fixtures(r, &d.file)
 		all = append(all, d)
 	}
 	n := 0
@@ -475,6 +479,26 @@ func (l *loader) loadRules(files []string) {
 				l.pack.Rules = append(l.pack.Rules, c)
 			}
 		}
+	}
+}
+
+// fixtures adds what stands in for graph and thesaurus in tests.
+func (l *loader) fixtures(r reporter, f *ruleFile) {
+	if f.Graph != nil {
+		l.pack.graph.Entities = append(l.pack.graph.Entities, f.Graph.Entities...)
+		for i, fact := range f.Graph.Facts {
+			if len(fact) != 3 {
+				r.report("rules.graph", fmt.Sprintf("graph.facts[%d]", i), "write [subject, relation, object]", "a fact has three parts, this one has %d", len(fact))
+				continue
+			}
+			l.pack.graph.Facts = append(l.pack.graph.Facts, fact)
+		}
+	}
+	for word, synonyms := range f.Thesaurus {
+		if l.pack.thesaurus == nil {
+			l.pack.thesaurus = map[string]edit.Names{}
+		}
+		l.pack.thesaurus[word] = synonyms
 	}
 }
 

@@ -20,6 +20,9 @@ type ruleFile struct {
 	Schema string                  `yaml:"schema" schema:"islm/rules.v1"`
 	Lists  map[string][]edit.Names `yaml:"lists"`
 	Rules  []Rule                  `yaml:"rules" required:"true"`
+	// Graph and Thesaurus stand in for the real ones where the rules are tested.
+	Graph     *GraphSpec            `yaml:"graph"`
+	Thesaurus map[string]edit.Names `yaml:"thesaurus"`
 }
 
 // Rule is one rule as it is written.
@@ -104,16 +107,19 @@ type TestSpec struct {
 type TestCase struct {
 	In     string                `yaml:"in" required:"true"`
 	TextB  string                `yaml:"text_b"`
-	Labels map[string]edit.Names `yaml:"labels"` // values by head; a number is the value of a regression head
-	Meta   map[string]string     `yaml:"meta"`
-	Head   string                `yaml:"head"`   // default entities
-	Tokens bool                  `yaml:"tokens"` // the example has tokens, spans are BIO tags
-	Seed   *uint64               `yaml:"seed"`   // one draw with this seed instead of all outcomes
-	Out    edit.Names            `yaml:"out"`    // all outcomes, each a text with marks
-	Like   string                `yaml:"like"`   // instead of out: every outcome matches this regular expression as a whole
-	// OutLabels are the labels of every outcome, all heads; absent, they are not
-	// looked at.
-	OutLabels map[string]edit.Names `yaml:"out_labels"`
+	Labels map[string]edit.Names `yaml:"labels"` // values by head
+	// Numbers are the values of regression heads.
+	Numbers map[string]float64 `yaml:"numbers"`
+	Meta    map[string]string  `yaml:"meta"`
+	Head    string             `yaml:"head"`   // default entities
+	Tokens  bool               `yaml:"tokens"` // the example has tokens, spans are BIO tags
+	Seed    *uint64            `yaml:"seed"`   // one draw with this seed instead of all outcomes
+	Out     edit.Names         `yaml:"out"`    // all outcomes, each a text with marks
+	Like    string             `yaml:"like"`   // instead of out: every outcome matches this regular expression as a whole
+	// OutLabels are the labels of every outcome, all heads with values; absent, they
+	// are not looked at. OutNumbers likewise.
+	OutLabels  map[string]edit.Names `yaml:"out_labels"`
+	OutNumbers map[string]float64    `yaml:"out_numbers"`
 }
 
 // UnmarshalText takes the text of a case.

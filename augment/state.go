@@ -305,7 +305,7 @@ func (e *Engine) run(st *state, ri uint32) {
 		chosen = append(chosen, m)
 	}
 	limit := r.MaxPerExample
-	if limit == 0 || e.opt.Certain {
+	if limit == 0 {
 		limit = len(chosen)
 	}
 	if len(r.changes) > 0 {
