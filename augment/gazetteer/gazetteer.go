@@ -90,7 +90,7 @@ func (m *Matcher) All(text string) iter.Seq[Match] {
 		for at := 0; at < len(text); {
 			var found Match
 			var ok bool
-			found, before, ok = m.next(text, at, before)
+			found, before, ok = m.next(text, at, before, nil)
 			if !ok || !yield(found) {
 				return
 			}
@@ -101,12 +101,17 @@ func (m *Matcher) All(text string) iter.Seq[Match] {
 
 // Append appends the matches of a text to dst and returns it. It allocates
 // nothing but what dst needs to grow.
-func (m *Matcher) Append(dst []Match, text string) []Match {
+func (m *Matcher) Append(dst []Match, text string) []Match { return m.AppendIf(dst, text, nil) }
+
+// AppendIf is Append without the matches that keep refuses; a shorter one that
+// it accepts takes their place. keep gets the matching text and the ids of the
+// name; nil accepts all.
+func (m *Matcher) AppendIf(dst []Match, text string, keep func(match string, ids []uint32) bool) []Match {
 	before := sign
 	for at := 0; at < len(text); {
 		var found Match
 		var ok bool
-		if found, before, ok = m.next(text, at, before); !ok {
+		if found, before, ok = m.next(text, at, before, keep); !ok {
 			break
 		}
 		dst = append(dst, found)
@@ -117,7 +122,7 @@ func (m *Matcher) Append(dst []Match, text string) []Match {
 
 // next finds the first match from a place on, the rune before which has the
 // class given; it returns the class of the match's last rune too.
-func (m *Matcher) next(text string, at int, before class) (Match, class, bool) {
+func (m *Matcher) next(text string, at int, before class, keep func(string, []uint32) bool) (Match, class, bool) {
 	for at < len(text) {
 		u, n := m.unitAt(text, at)
 		may := u.r >= 0
@@ -128,7 +133,7 @@ func (m *Matcher) next(text string, at int, before class) (Match, class, bool) {
 			may = false
 		}
 		if may {
-			if end, key, last, ok := m.longest(text, at); ok {
+			if end, key, last, ok := m.longest(text, at, keep); ok {
 				return Match{Start: at, End: end, IDs: m.idsOf(key)}, last, true
 			}
 		}
@@ -172,9 +177,9 @@ func (m *Matcher) classAt(text string, at int) class {
 
 // longest walks the trie from a place on and returns the end and the name of the
 // longest match, and the class of its last rune.
-func (m *Matcher) longest(text string, at int) (end int, key uint32, last class, ok bool) {
+func (m *Matcher) longest(text string, at int, keep func(string, []uint32) bool) (end int, key uint32, last class, ok bool) {
 	w := m.start()
-	before, pending, lines := sign, false, 0
+	start, before, pending, lines := at, sign, false, 0
 	var buf [2 * utf8.UTFMax]byte
 	for at < len(text) {
 		u, n := m.unitAt(text, at)
@@ -208,11 +213,22 @@ func (m *Matcher) longest(text string, at int) (end int, key uint32, last class,
 				break
 			}
 		}
-		if k, is := m.key(&w); is && (!m.opt.Words || ends(u.class, m.classAt(text, at))) {
+		if k, is := m.key(&w); is && (!m.opt.Words || ends(u.class, m.classAt(text, at))) &&
+			(keep == nil || keep(text[start:at], m.idsOf(k))) {
 			end, key, last, ok = at, k, u.class, true
 		}
 	}
 	return end, key, last, ok
+}
+
+// Equal reports whether two texts are the same after folding.
+func (m *Matcher) Equal(a, b string) bool {
+	if a == b {
+		return true
+	}
+	fa, oka := m.fold(a)
+	fb, okb := m.fold(b)
+	return oka && okb && string(fa) == string(fb)
 }
 
 func (m *Matcher) idsOf(key uint32) []uint32 {

@@ -114,6 +114,33 @@ func TestIteratorStops(t *testing.T) {
 	assert.Equal(t, 2, n)
 }
 
+// A refused match gives way to a shorter one, or to one that begins later.
+func TestAppendIf(t *testing.T) {
+	m := Build(number("new york", "new york city", "york", "city hall"), full)
+	text := "New York City Hall"
+	find := func(refused ...uint32) (found []string) {
+		for _, f := range m.AppendIf(nil, text, func(match string, ids []uint32) bool {
+			assert.Equal(t, ids, m.Lookup(match))
+			return !slices.Contains(refused, ids[0])
+		}) {
+			found = append(found, text[f.Start:f.End])
+		}
+		return found
+	}
+	assert.Equal(t, []string{"New York City"}, find())
+	assert.Equal(t, []string{"New York", "City Hall"}, find(1))
+	assert.Equal(t, []string{"York", "City Hall"}, find(0, 1))
+	assert.Empty(t, find(0, 1, 2, 3))
+}
+
+func TestEqual(t *testing.T) {
+	m := Build(number(), full)
+	assert.True(t, m.Equal("X-Linked", "x - linked"))
+	assert.True(t, m.Equal("\xff", "\xff"))
+	assert.False(t, m.Equal("\xff", "\xfe"))
+	assert.False(t, m.Equal("a", "b"))
+}
+
 // The order in which names come leaves no trace.
 func TestOrderIsOfNoConsequence(t *testing.T) {
 	names := syllables(3000)
