@@ -23,6 +23,8 @@ type Bundle struct {
 	Config    *hf.Config
 	Tokenizer *token.Tokenizer
 	Own       bool // made by islm: islm/plan.yaml is there
+
+	knowledge *knowledge // nil when it injects none
 }
 
 // OpenBundle reads everything of a model folder but the weights.
@@ -59,6 +61,13 @@ func OpenBundle(dir string) (*Bundle, sdk.Diagnostics, error) {
 	}
 	tok, err := token.Load(dir)
 	if err != nil {
+		return nil, all, err
+	}
+	if b.knowledge, ds, err = loadKnowledge(dir, b.Plan); err != nil {
+		return nil, all, err
+	}
+	all = append(all, ds...)
+	if err := all.Err(); err != nil {
 		return nil, all, err
 	}
 	b.Config, b.Heads, b.Primary, b.Tokenizer = cfg, heads.Heads, heads.Primary, tok

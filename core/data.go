@@ -29,13 +29,15 @@ type data struct {
 	tokenizer   *token.Tokenizer
 	maxLength   int
 	tokDigest   string
+	knowledge   *knowledge
 }
 
 type dataRequest struct {
-	plan    *recipe.Plan
-	plugins plugins
-	base    string // folder of the base model
-	home    string
+	plan      *recipe.Plan
+	plugins   plugins
+	base      string // folder of the base model
+	home      string
+	knowledge *knowledge
 }
 
 // Stage is one prepared stage of a run.
@@ -65,7 +67,7 @@ func openData(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 		ds.Add(sdk.Diagnostic{Code: "model.tokenizer", File: req.base, Summary: fmt.Sprintf("the tokenizer has %d pieces, the model's embedding only %d rows", n, cfg.VocabSize),
 			Detail: "Ids beyond the embedding would read memory that is not there.", Remedy: "use the tokenizer that belongs to this model"})
 	}
-	d := &data{tokenizer: tok, name: baseName(plan.Data.Path), maxLength: plan.Data.MaxLength}
+	d := &data{knowledge: req.knowledge, tokenizer: tok, name: baseName(plan.Data.Path), maxLength: plan.Data.MaxLength}
 	if d.name == "." || d.name == "" {
 		d.name = baseName(plan.Data.Train)
 	}
@@ -91,7 +93,7 @@ func openData(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 	if d.tokDigest, err = tokenizerDigest(req.base); err != nil {
 		return nil, ds, err
 	}
-	d.set, err = c.Build(ctx, corpus.BuildRequest{Plan: plan, Tokenizer: tok, MaxLength: d.maxLength, Home: filepath.Join(req.home, "stages", "corpus")})
+	d.set, err = c.Build(ctx, corpus.BuildRequest{Plan: plan, Tokenizer: tok, MaxLength: d.maxLength, Knowledge: req.knowledge.encoder(), Home: filepath.Join(req.home, "stages", "corpus")})
 	if err != nil {
 		return nil, ds, err
 	}
@@ -130,15 +132,19 @@ func (d *data) stages() []Stage {
 	if d == nil {
 		return nil
 	}
-	return []Stage{
+	var before []Stage
+	if d.knowledge != nil {
+		before = d.knowledge.stages
+	}
+	return append(slices.Clone(before), []Stage{
 		{"tokenizer", d.tokDigest, fmt.Sprintf("%d pieces", d.tokenizer.VocabSize()), true},
 		{"corpus", "sha256:" + d.set.Digest, fmt.Sprintf("%d train, %d valid, %d test rows, at most %d pieces each", d.set.Train.Len(), d.set.Valid.Len(), d.set.Test.Len(), d.maxLength), d.set.Reused},
-	}
+	}...)
 }
 
 // encodeRows encodes examples for a finished model.
 func encodeRows(ctx context.Context, b *Bundle, examples []sdk.Example) (recipe.Source, error) {
-	return corpus.EncodeSource(ctx, &corpus.Encoder{Tokenizer: b.Tokenizer, MaxLength: b.maxLength(), Heads: b.Heads}, examples)
+	return corpus.EncodeSource(ctx, &corpus.Encoder{Tokenizer: b.Tokenizer, MaxLength: b.maxLength(), Heads: b.Heads, Knowledge: b.knowledge.encoder()}, examples)
 }
 
 func splitWords(examples []sdk.Example) { corpus.GiveTokens(examples) }

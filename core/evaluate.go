@@ -164,7 +164,7 @@ func (e *Evaluation) score(ctx context.Context, b *Bundle, c *corpus.Corpus, spl
 	if err != nil {
 		return nil, nil, err
 	}
-	preds, err := e.Engine.Predict(ctx, &recipe.PredictJob{Model: b.Dir, Heads: b.Heads, Rows: rows, Plan: b.Plan, Precision: e.Precision, Device: e.Device, Threads: e.Threads,
+	preds, err := e.Engine.Predict(ctx, &recipe.PredictJob{Model: b.Dir, Heads: b.Heads, Rows: rows, Plan: b.Plan, Injection: b.knowledge.injection(), Precision: e.Precision, Device: e.Device, Threads: e.Threads,
 		Observe: func(ev recipe.Event) { e.Watch.Event(ev, nil) }})
 	if err != nil {
 		return nil, nil, err

@@ -25,6 +25,9 @@ func (r *Run) export(context.Context) error {
 	if err := r.data.tokenizer.Save(dir); err != nil {
 		return fmt.Errorf("save the tokenizer: %w", err)
 	}
+	if err := r.saveKnowledge(); err != nil {
+		return err
+	}
 	// What an engine resolved (precision, device) is part of the record.
 	r.plan.Train.Precision, r.plan.Train.Device = r.outcome.Precision, r.outcome.Device
 	if err := r.folder.WritePlan(r.plan); err != nil {

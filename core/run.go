@@ -35,14 +35,15 @@ type Run struct {
 	Out     string
 	Resume  bool
 
-	folder   Folder
-	plan     *recipe.Plan
-	plugins  plugins
-	base     modelstore.Model
-	data     *data
-	outcome  *recipe.Outcome
-	metrics  *metric.Metrics
-	problems sdk.Diagnostics // warnings and notices of all stages, for the report
+	folder    Folder
+	plan      *recipe.Plan
+	plugins   plugins
+	base      modelstore.Model
+	knowledge *knowledge // nil when the plan injects none
+	data      *data
+	outcome   *recipe.Outcome
+	metrics   *metric.Metrics
+	problems  sdk.Diagnostics // warnings and notices of all stages, for the report
 }
 
 // Watcher hears what a run does. Its methods are called in order, from one
@@ -85,12 +86,13 @@ func (r *Run) Prepare(ctx context.Context) (*Result, error) {
 
 func (r *Run) preparing() []stage {
 	return []stage{
-		{"plugins", r.launch},    // lock, sha256, Describe, Configure
-		{"plan", r.makePlan},     // complete, no hidden default
-		{"folder", r.openFolder}, // refused, new or resumed
-		{"base", r.findBase},     // base model and tokenizer
-		{"data", r.prepareData},  // read, check, split, encode: shards
-		{"release", r.release},   // plugins are gone before the first step
+		{"plugins", r.launch},             // lock, sha256, Describe, Configure
+		{"plan", r.makePlan},              // complete, no hidden default
+		{"folder", r.openFolder},          // refused, new or resumed
+		{"base", r.findBase},              // base model and tokenizer
+		{"knowledge", r.prepareKnowledge}, // facts, compiled view, features
+		{"data", r.prepareData},           // read, check, split, encode: shards
+		{"release", r.release},            // plugins are gone before the first step
 	}
 }
 
@@ -206,7 +208,7 @@ func (r *Run) findBase(ctx context.Context) error {
 }
 
 func (r *Run) prepareData(ctx context.Context) error {
-	d, ds, err := openData(ctx, dataRequest{plan: r.plan, plugins: r.plugins, base: r.base.Dir, home: r.Home})
+	d, ds, err := openData(ctx, dataRequest{plan: r.plan, plugins: r.plugins, base: r.base.Dir, home: r.Home, knowledge: r.knowledge})
 	if terr := r.tell(ds); terr != nil {
 		return terr
 	}
@@ -241,7 +243,7 @@ func (r *Run) train(ctx context.Context) error {
 	defer w.close()
 	outcome, err := r.Engine.Train(ctx, &recipe.Job{
 		Dir: r.folder.Dir, Plan: r.plan, Base: r.base.Dir, Heads: r.data.heads,
-		Train: r.data.loader, Valid: r.data.valid, Test: r.data.test,
+		Train: r.data.loader, Valid: r.data.valid, Test: r.data.test, Injection: r.knowledge.injection(),
 		Resume: r.Resume, Threads: r.plan.Train.Threads, ExportDir: r.folder.ExportDir(),
 		Score: w.score, Observe: w.observe,
 	})
