@@ -1,0 +1,244 @@
+package kg
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/islm-dev/islm/augment/gazetteer"
+)
+
+// linkFixture is a graph of a few entities.
+type linkFixture struct {
+	entities []linkEntity
+	types    []string
+	matcher  *gazetteer.Matcher
+}
+
+type linkEntity struct {
+	names []string
+	typ   string
+	facts map[int32]float64
+}
+
+func (g *linkFixture) Gazetteer() *gazetteer.Matcher { return g.matcher }
+func (g *linkFixture) Types() []string               { return g.types }
+func (g *linkFixture) TypeOf(e int32) int32          { return int32(slices.Index(g.types, g.entities[e].typ)) }
+func (g *linkFixture) linkNames(e int32) []string    { return g.entities[e].names }
+func (g *linkFixture) describe(e int32) string {
+	return g.entities[e].names[0] + " (" + g.entities[e].typ + ")"
+}
+func (g *linkFixture) linkFacts(e int32, f func(int32, float64)) {
+	for object := range int32(len(g.entities)) {
+		if w, ok := g.entities[e].facts[object]; ok {
+			f(object, w)
+		}
+	}
+}
+
+func newLinkFixture(entities ...linkEntity) *linkFixture {
+	g := &linkFixture{entities: entities}
+	for _, e := range entities {
+		if !slices.Contains(g.types, e.typ) {
+			g.types = append(g.types, e.typ)
+		}
+	}
+	slices.Sort(g.types)
+	g.matcher = gazetteer.Build(func(yield func(string, uint32) bool) {
+		for i, e := range entities {
+			for _, name := range e.names {
+				if !yield(name, uint32(i)) {
+					return
+				}
+			}
+		}
+	}, gazetteer.Options{FoldCase: true, FoldWidth: true, Words: true, FoldSpace: true})
+	return g
+}
+
+// Entities of the fixture by number.
+const (
+	planet int32 = iota
+	metal
+	poisoning
+	sun
+	thermometer
+	computing
+	company
+	fruit
+	apples
+)
+
+func mercury() *linkFixture {
+	return newLinkFixture(
+		linkEntity{names: []string{"Mercury", "planet Mercury"}, typ: "Planet", facts: map[int32]float64{sun: 1}},
+		linkEntity{names: []string{"mercury", "Hg"}, typ: "Element", facts: map[int32]float64{thermometer: 1}},
+		linkEntity{names: []string{"mercury poisoning"}, typ: "Disease", facts: map[int32]float64{metal: 1}},
+		linkEntity{names: []string{"Sun"}, typ: "Star"},
+		linkEntity{names: []string{"thermometer"}, typ: "Tool"},
+		linkEntity{names: []string{"IT", "information technology"}, typ: "Field"},
+		linkEntity{names: []string{"苹果", "苹果公司"}, typ: "Company"},
+		linkEntity{names: []string{"苹果"}, typ: "Fruit"},
+		linkEntity{names: []string{"苹果", "X"}, typ: "Fruit"},
+	)
+}
+
+func texts(text string, mentions []Mention) (list []string) {
+	for _, m := range mentions {
+		list = append(list, text[m.Start:m.End])
+	}
+	return list
+}
+
+func TestLinkFindsNames(t *testing.T) {
+	l := newLinker(mercury(), LinkOptions{})
+	for _, c := range []struct {
+		text string
+		want []string
+	}{
+		{"Mercury poisoning by mercury in the sun", []string{"Mercury poisoning", "mercury", "sun"}},
+		{"It is IT, not it: x or X", []string{"IT"}},
+		{"用HG的苹果公司", []string{"HG", "苹果公司"}},
+		{"", nil},
+	} {
+		assert.Equal(t, c.want, texts(c.text, l.Link(c.text)), c.text)
+	}
+	any := newLinker(mercury(), LinkOptions{AnyCase: true})
+	assert.Equal(t, []string{"It", "IT", "it"}, texts("It is IT, not it", any.Link("It is IT, not it")))
+}
+
+func TestLinkResolves(t *testing.T) {
+	for _, c := range []struct {
+		title string
+		opt   LinkOptions
+		text  string
+		want  []int32
+	}{
+		{"the name as written", LinkOptions{}, "Mercury", []int32{planet}},
+		{"the name as written, small", LinkOptions{}, "mercury", []int32{metal}},
+		{"facts lead from the entity to the context", LinkOptions{}, "MERCURY falls in the thermometer", []int32{metal, thermometer}},
+		{"facts weigh more than case", LinkOptions{}, "mercury is near the Sun", []int32{planet, sun}},
+		{"facts lead from the context to the entity", LinkOptions{}, "Mercury, then mercury poisoning", []int32{metal, poisoning}},
+		{"a context too far away", LinkOptions{Window: 5}, "mercury is a word far away from the Sun", []int32{metal, sun}},
+		{"a prior", LinkOptions{Prior: map[string]float64{"Planet": 9}}, "mercury", []int32{planet}},
+		{"a type excluded by its prior", LinkOptions{Prior: map[string]float64{"Planet": 0}}, "Mercury and the Sun", []int32{metal, sun}},
+		{"only one type: shorter names come to light", LinkOptions{Types: []string{"Element"}}, "Mercury poisoning", []int32{metal}},
+		{"no such type", LinkOptions{Types: []string{"God"}}, "Mercury", nil},
+		{"equal candidates: the first", LinkOptions{Types: []string{"Fruit"}}, "苹果", []int32{fruit}},
+	} {
+		t.Run(c.title, func(t *testing.T) {
+			g := mercury()
+			l := newLinker(g, c.opt)
+			var got []int32
+			for _, m := range l.Link(c.text) {
+				got = append(got, m.Entity)
+				assert.Equal(t, g.TypeOf(m.Entity), m.Type)
+				assert.Equal(t, m.Entity, m.Candidates[0].Entity)
+				sum := float32(0)
+				for i, cand := range m.Candidates {
+					sum += cand.Score
+					assert.True(t, i == 0 || cand.Score <= m.Candidates[i-1].Score)
+				}
+				assert.InDelta(t, 1, sum, 1e-6)
+			}
+			assert.Equal(t, c.want, got)
+		})
+	}
+}
+
+func TestLinkKeepsCandidates(t *testing.T) {
+	l := newLinker(mercury(), LinkOptions{})
+	m := l.Link("苹果")[0]
+	require.Len(t, m.Candidates, 3)
+	assert.Equal(t, []int32{company, fruit, apples}, []int32{m.Candidates[0].Entity, m.Candidates[1].Entity, m.Candidates[2].Entity})
+	assert.InDelta(t, 1.0/3, m.Candidates[0].Score, 1e-6)
+
+	l = newLinker(mercury(), LinkOptions{Candidates: 1})
+	m = l.Link("苹果")[0]
+	require.Len(t, m.Candidates, 1)
+	assert.InDelta(t, 1.0/3, m.Candidates[0].Score, 1e-6, "a score is a share of all candidates, also of those not kept")
+}
+
+func TestExplain(t *testing.T) {
+	l := newLinker(mercury(), LinkOptions{Prior: map[string]float64{"Element": 2}})
+	text := "Hg vapour: Mercury in the thermometer"
+	mentions, why := l.Explain(text)
+	assert.Equal(t, l.Link(text), mentions)
+	require.Len(t, why, 3)
+	require.Len(t, why[1], 2)
+	assert.Equal(t, metal, why[1][0].Entity)
+	assert.InDelta(t, 0.6931, why[1][0].Prior, 1e-4)
+	assert.Equal(t, nameFolded, why[1][0].Name)
+	assert.InDelta(t, contextScale/2, why[1][0].Context, 1e-9)
+	assert.Equal(t, []int32{thermometer}, why[1][0].Near)
+	assert.Equal(t, Reason{Entity: planet, Name: nameFirst, Weight: why[1][0].Weight}, why[1][1])
+	assert.Positive(t, why[1][0].Weight)
+}
+
+// wordEmbedder gives the counts of a few words as vector.
+type wordEmbedder struct{ calls [][]string }
+
+func (e *wordEmbedder) Embed(_ context.Context, texts []string) ([][]float32, error) {
+	e.calls = append(e.calls, texts)
+	vectors := make([][]float32, len(texts))
+	for i, text := range texts {
+		for _, w := range []string{"orbit", "Planet", "liquid", "Element"} {
+			vectors[i] = append(vectors[i], float32(strings.Count(text, w)))
+		}
+		// Words of one sense share a direction.
+		v := vectors[i]
+		vectors[i] = []float32{v[0] + v[1], v[2] + v[3]}
+	}
+	return vectors, nil
+}
+
+func TestLinkEmbedded(t *testing.T) {
+	l := newLinker(mercury(), LinkOptions{})
+	e := &wordEmbedder{}
+	texts := []string{"mercury on its orbit", "Mercury is liquid", "Sun", "mercury on its orbit"}
+	mentions, why, err := l.ExplainEmbedded(t.Context(), texts, e)
+	require.NoError(t, err)
+	assert.Equal(t, planet, mentions[0][0].Entity)
+	assert.Equal(t, metal, mentions[1][0].Entity)
+	assert.Equal(t, sun, mentions[2][0].Entity)
+	assert.InDelta(t, vectorScale, why[0][0][0].Context, 1e-6)
+	assert.Equal(t, [][]string{{"mercury on its orbit", "Mercury (Planet)", "mercury (Element)", "Mercury is liquid"}}, e.calls)
+	plain, err := l.LinkEmbedded(t.Context(), texts, e)
+	require.NoError(t, err)
+	assert.Equal(t, mentions, plain)
+
+	e.calls = nil
+	_, err = l.LinkEmbedded(t.Context(), []string{"the Sun"}, e)
+	require.NoError(t, err)
+	assert.Empty(t, e.calls, "nothing is ambiguous")
+}
+
+type brokenEmbedder struct{ vectors [][]float32 }
+
+func (e brokenEmbedder) Embed(context.Context, []string) ([][]float32, error) {
+	if e.vectors == nil {
+		return nil, errors.New("no memory")
+	}
+	return e.vectors, nil
+}
+
+func TestLinkEmbeddedFails(t *testing.T) {
+	l := newLinker(mercury(), LinkOptions{})
+	_, err := l.LinkEmbedded(t.Context(), []string{"mercury"}, brokenEmbedder{})
+	assert.ErrorContains(t, err, "no memory")
+	_, err = l.LinkEmbedded(t.Context(), []string{"mercury"}, brokenEmbedder{vectors: [][]float32{{1}}})
+	assert.ErrorContains(t, err, "1 vectors for 3 texts")
+}
+
+func TestAround(t *testing.T) {
+	text := strings.Repeat("é", 400)
+	got := around(text, 400, 402)
+	assert.True(t, strings.Trim(got, "é") == "")
+	assert.GreaterOrEqual(t, len(got), 2*contextBytes+2)
+	assert.Equal(t, "ab", around("ab", 0, 1))
+}
