@@ -54,6 +54,7 @@ var rules = []struct {
 	{"augment/...", []string{"sdk", "augment/..."}},
 	{"plugins/...", []string{"sdk", "sdk/serve"}},
 	{"core/features", []string{"sdk"}},
+	{"core/kg/...", []string{"sdk", "augment/...", "core/recipe", "core/torch/safetensors", "core/kg/..."}},
 	{"core/recipe", []string{"sdk", "augment"}},
 	{"core/metric", []string{"sdk", "core/recipe"}},
 	{"core/libtorch", []string{"sdk"}},
