@@ -19,19 +19,6 @@ import (
 	"github.com/islm-dev/islm/sdk"
 )
 
-// Job is a run: data, settings and where it takes place.
-type Job struct {
-	Data     *Data
-	Settings Settings
-	Dir      string // made; see OpenDir
-	Resume   bool   // from the newest checkpoint, if there is one
-	Threads  int    // 0 = all cores; a resumed run keeps its number
-	Device   string // auto | cpu | cuda | cuda:N
-	// Observe hears what happens, in order, on the caller's goroutine. Nil is
-	// allowed.
-	Observe func(Event)
-}
-
 // Train runs a job and leaves vectors, names and the result in job.Dir. A
 // cancelled context ends it after the step at hand with a checkpoint and the
 // context's error; with Resume the next call goes on from there. A folder whose

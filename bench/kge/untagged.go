@@ -1,0 +1,7 @@
+//go:build !torch
+
+package main
+
+import "fmt"
+
+func main() { fmt.Println("bench/kge needs libtorch: scripts/go run ./bench/kge") }
