@@ -1,0 +1,10 @@
+package main
+
+import "github.com/spf13/cobra"
+
+// kg is the parent of the commands on knowledge graphs.
+func (a *app) kg() *cobra.Command {
+	cmd := &cobra.Command{Use: "kg", Short: "Import, query, link and embed knowledge graphs"}
+	cmd.AddCommand(a.kgEmbed())
+	return cmd
+}
