@@ -319,7 +319,7 @@ func (e *Engine) run(st *state, ri uint32) {
 	for i := range chosen {
 		if done == limit {
 			if st.trace != nil {
-				st.note(ri, chosen[i], OverLimit, func() string { return fmt.Sprintf("max_per_example %d", limit) })
+				st.note(ri, chosen[i], OverLimit, overLimit(limit))
 			}
 			continue
 		}
@@ -615,6 +615,10 @@ func appendQuoted(b []byte, s string) []byte {
 		}
 	}
 	return append(append(append(b, '"'), s...), '"')
+}
+
+func overLimit(limit int) func() string {
+	return func() string { return fmt.Sprintf("at most %d in one example", limit) }
 }
 
 // note tells an explanation; callers look at trace first, so that nothing is
