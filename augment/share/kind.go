@@ -182,10 +182,12 @@ func refuse(code, remedy, format string, args ...any) error {
 }
 
 // short bounds text of unknown origin for a message.
-func short(s string) string {
+func short(s string) string { return shorten(s, 80) }
+
+func shorten(s string, n int) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
-	if r := []rune(s); len(r) > 80 {
-		return string(r[:80]) + "…"
+	if r := []rune(s); len(r) > n {
+		return string(r[:n]) + "…"
 	}
 	return s
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +20,7 @@ import (
 	"oras.land/oras-go/v2"
 	"oras.land/oras-go/v2/content"
 	"oras.land/oras-go/v2/errdef"
+	"oras.land/oras-go/v2/registry/remote/errcode"
 
 	"github.com/islm-dev/islm/sdk"
 )
@@ -150,11 +152,16 @@ func (p *Place) pushLayers(ctx context.Context, dst oras.Target, a *Archive) ([]
 	if ok, err := dst.Exists(ctx, layer); err != nil {
 		return nil, err
 	} else if !ok {
-		// A reader that can start again lets the client repeat a failed request.
-		if _, err := spool.Seek(0, io.SeekStart); err != nil {
-			return nil, err
-		}
-		if err := dst.Push(ctx, layer, spool); err != nil && !errors.Is(err, errdef.ErrAlreadyExists) {
+		if err := p.again(ctx, func() error {
+			if _, err := spool.Seek(0, io.SeekStart); err != nil {
+				return err
+			}
+			err := dst.Push(ctx, layer, struct{ io.Reader }{spool}) // the client would close the file
+			if errors.Is(err, errdef.ErrAlreadyExists) {
+				return nil
+			}
+			return err
+		}); err != nil {
 			return nil, err
 		}
 	}
@@ -291,9 +298,17 @@ func (p *Place) blob(ctx context.Context, src source, d ocispec.Descriptor, limi
 	if d.Size > limit || d.Size < 0 {
 		return nil, refuse("share.limit", "", "the %s of %s has %d bytes, the limit is %d", what, p, d.Size, limit)
 	}
-	raw, err := content.FetchAll(ctx, src, d)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	body, err := src.Fetch(ctx, d)
 	if err != nil {
 		return nil, p.failed("read the "+what+" of", err)
+	}
+	in := newPatience(body, p.timeout, cancel)
+	defer in.Close()
+	raw, err := content.ReadAll(in, d)
+	if err != nil {
+		return nil, p.failed("read the "+what+" of", in.why(err))
 	}
 	return raw, nil
 }
@@ -313,17 +328,8 @@ func (p *Place) content(ctx context.Context, src source, layer ocispec.Descripto
 		return nil, fmt.Errorf("pull %s: %w", p, err)
 	}
 	r := &spooled{file: spool}
-	for try := 0; ; try++ {
-		if err = p.fetch(ctx, src, layer, spool); err == nil {
-			break
-		}
-		if try >= p.retries || ctx.Err() != nil || errors.Is(err, content.ErrMismatchedDigest) || errors.Is(err, errdef.ErrNotFound) {
-			return nil, errors.Join(p.failed("pull", err), r.Close())
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(time.Duration(try+1) * 200 * time.Millisecond):
-		}
+	if err := p.again(ctx, func() error { return p.fetch(ctx, src, layer, spool) }); err != nil {
+		return nil, errors.Join(p.failed("pull", err), r.Close())
 	}
 	zip, err := gzip.NewReader(spool)
 	if err != nil {
@@ -332,6 +338,23 @@ func (p *Place) content(ctx context.Context, src source, layer ocispec.Descripto
 	zip.Multistream(false)
 	r.Reader = &inflater{zip: zip, file: spool, lim: lim, in: layer.Size}
 	return r, nil
+}
+
+// again repeats the transfer of a body, which the client cannot repeat by itself,
+// unless the failure would be the same.
+func (p *Place) again(ctx context.Context, transfer func() error) error {
+	for try := 0; ; try++ {
+		err := transfer()
+		var answer *errcode.ErrorResponse
+		refused := errors.As(err, &answer) && answer.StatusCode < http.StatusInternalServerError && answer.StatusCode != http.StatusTooManyRequests
+		if err == nil || refused || try >= p.retries || ctx.Err() != nil || errors.Is(err, content.ErrMismatchedDigest) || errors.Is(err, errdef.ErrNotFound) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Duration(try+1) * 200 * time.Millisecond):
+		}
+	}
 }
 
 // fetch copies a layer into a file, from its beginning, and verifies it.
@@ -352,7 +375,7 @@ func (p *Place) fetch(ctx context.Context, src source, layer ocispec.Descriptor,
 	}
 	v := content.NewVerifyReader(in, layer)
 	if _, err := io.Copy(to, v); err != nil {
-		return err
+		return in.why(err)
 	}
 	if err := v.Verify(); err != nil {
 		return err

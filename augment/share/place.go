@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/Masterminds/semver/v3"
@@ -332,7 +333,7 @@ func (p *Place) failed(what string, err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	d := sdk.Diagnostic{Severity: sdk.Error, Code: "share.registry", Summary: fmt.Sprintf("cannot %s %s", what, p), Detail: short(strings.ReplaceAll(err.Error(), "\n", " "))}
+	d := sdk.Diagnostic{Severity: sdk.Error, Code: "share.registry", Summary: fmt.Sprintf("cannot %s %s", what, p), Detail: shorten(strings.ReplaceAll(err.Error(), "\n", " "), 500)}
 	var answer *errcode.ErrorResponse
 	var unknown x509.UnknownAuthorityError
 	var verify *tls.CertificateVerificationError
@@ -363,14 +364,19 @@ func (p *Place) failed(what string, err error) error {
 
 // patience reads a body and gives up when no byte comes for a while.
 type patience struct {
-	r      io.ReadCloser
-	wait   time.Duration
-	timer  *time.Timer
-	cancel context.CancelFunc
+	r     io.ReadCloser
+	wait  time.Duration
+	timer *time.Timer
+	over  atomic.Bool
 }
 
 func newPatience(r io.ReadCloser, wait time.Duration, cancel context.CancelFunc) *patience {
-	return &patience{r: r, wait: wait, cancel: cancel, timer: time.AfterFunc(wait, cancel)}
+	p := &patience{r: r, wait: wait}
+	p.timer = time.AfterFunc(wait, func() {
+		p.over.Store(true)
+		cancel()
+	})
+	return p
 }
 
 func (p *patience) Read(b []byte) (int, error) {
@@ -383,6 +389,13 @@ func (p *patience) Read(b []byte) (int, error) {
 
 func (p *patience) Close() error {
 	p.timer.Stop()
-	p.cancel()
 	return p.r.Close()
+}
+
+// why tells the end of patience from an interruption by the user.
+func (p *patience) why(err error) error {
+	if p.over.Load() {
+		return fmt.Errorf("nothing came for %v", p.wait)
+	}
+	return err
 }

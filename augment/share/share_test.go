@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"crypto/sha256"
-	"embed"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -24,9 +23,6 @@ import (
 
 	"github.com/islm-dev/islm/sdk"
 )
-
-//go:embed testdata/hedges
-var hedges embed.FS
 
 // packFiles are the files of a small pack.
 func packFiles(name, version string) map[string]string {
