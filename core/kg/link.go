@@ -60,7 +60,7 @@ func (r Reason) total() float64 { return r.Prior + r.Weight + r.Name + r.Context
 // counts for more than a well-known entity, and two facts that tie a candidate to
 // its context for more than a name.
 const (
-	weightScale  = 0.25 // of ln(1 + sum of its facts' weights)
+	weightScale  = 0.25 // of ln(1 + number of facts about it)
 	nameFirst    = 1.0  // the text is the entity's first name as written
 	nameOther    = 0.5  // … another of its names as written
 	nameFolded   = 0.25 // … its first name but for case, width or space
@@ -75,6 +75,7 @@ type linkGraph interface {
 	Gazetteer() *gazetteer.Matcher
 	Types() []string
 	TypeOf(entity int32) int32
+	Degree(entity int32) int
 	linkNames(entity int32) []string
 	// linkFacts calls f with the entities to which facts of this one lead.
 	linkFacts(entity int32, f func(object int32, weight float64))
@@ -172,7 +173,7 @@ func (l *Linker) allowed(dst []int32, match string, ids []uint32) []int32 {
 	strict := !l.opt.AnyCase && len(match) <= shortName*utf8.UTFMax && utf8.RuneCountInString(match) <= shortName && hasLower(match)
 	for _, id := range ids {
 		entity := int32(id)
-		if t := l.g.TypeOf(entity); t < 0 || int(t) >= len(l.prior) || math.IsInf(l.prior[t], -1) {
+		if math.IsInf(l.priorOf(entity), -1) {
 			continue
 		}
 		if strict && !slices.ContainsFunc(l.g.linkNames(entity), func(name string) bool {
@@ -183,6 +184,18 @@ func (l *Linker) allowed(dst []int32, match string, ids []uint32) []int32 {
 		dst = append(dst, entity)
 	}
 	return dst
+}
+
+// priorOf is the logarithm of the prior of an entity's type; one without a type
+// is like one of a type that no option names.
+func (l *Linker) priorOf(entity int32) float64 {
+	if t := l.g.TypeOf(entity); t >= 0 && int(t) < len(l.prior) {
+		return l.prior[t]
+	}
+	if len(l.opt.Types) > 0 {
+		return math.Inf(-1)
+	}
+	return 0
 }
 
 // single reports a lone letter or digit of a script with words.
@@ -274,10 +287,9 @@ func (l *Linker) near(list []found, i int) []int32 {
 
 // reason weighs one entity against the others named near it.
 func (l *Linker) reason(match string, e int32, near []int32) Reason {
-	r := Reason{Entity: e, Prior: l.prior[l.g.TypeOf(e)]}
-	weight, tied := 0.0, 0.0
+	r := Reason{Entity: e, Prior: l.priorOf(e)}
+	tied := 0.0
 	l.g.linkFacts(e, func(object int32, w float64) {
-		weight += w
 		if _, ok := slices.BinarySearch(near, object); ok && object != e {
 			tied += w
 			r.Near = append(r.Near, object)
@@ -293,7 +305,7 @@ func (l *Linker) reason(match string, e int32, near []int32) Reason {
 	}
 	slices.Sort(r.Near)
 	r.Near = slices.Compact(r.Near)
-	r.Weight = weightScale * math.Log1p(weight)
+	r.Weight = weightScale * math.Log1p(float64(l.g.Degree(e)))
 	r.Context = contextScale * tied / (1 + tied)
 	for i, name := range l.g.linkNames(e) {
 		switch {

@@ -3,12 +3,15 @@ package kg
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/islm-dev/islm/augment/gazetteer"
 )
@@ -41,6 +44,16 @@ func (g *linkFixture) linkFacts(e int32, f func(int32, float64)) {
 	}
 }
 
+func (g *linkFixture) Degree(e int32) int {
+	n := len(g.entities[e].facts)
+	for _, other := range g.entities {
+		if _, ok := other.facts[e]; ok {
+			n++
+		}
+	}
+	return n
+}
+
 func newLinkFixture(entities ...linkEntity) *linkFixture {
 	g := &linkFixture{entities: entities}
 	for _, e := range entities {
@@ -49,6 +62,7 @@ func newLinkFixture(entities ...linkEntity) *linkFixture {
 		}
 	}
 	slices.Sort(g.types)
+	g.types = slices.DeleteFunc(g.types, func(t string) bool { return t == "" })
 	g.matcher = gazetteer.Build(func(yield func(string, uint32) bool) {
 		for i, e := range entities {
 			for _, name := range e.names {
@@ -72,6 +86,7 @@ const (
 	company
 	fruit
 	apples
+	typeless
 )
 
 func mercury() *linkFixture {
@@ -85,6 +100,7 @@ func mercury() *linkFixture {
 		linkEntity{names: []string{"苹果", "苹果公司"}, typ: "Company"},
 		linkEntity{names: []string{"苹果"}, typ: "Fruit"},
 		linkEntity{names: []string{"苹果", "X"}, typ: "Fruit"},
+		linkEntity{names: []string{"no type"}},
 	)
 }
 
@@ -129,6 +145,9 @@ func TestLinkResolves(t *testing.T) {
 		{"a type excluded by its prior", LinkOptions{Prior: map[string]float64{"Planet": 0}}, "Mercury and the Sun", []int32{metal, sun}},
 		{"only one type: shorter names come to light", LinkOptions{Types: []string{"Element"}}, "Mercury poisoning", []int32{metal}},
 		{"no such type", LinkOptions{Types: []string{"God"}}, "Mercury", nil},
+		{"the better known", LinkOptions{Types: []string{"Planet", "Element"}}, "MERCURY", []int32{metal}},
+		{"an entity without a type", LinkOptions{Prior: map[string]float64{"Star": 0}}, "no type", []int32{typeless}},
+		{"an entity without a type where types are asked for", LinkOptions{Types: []string{"Star"}}, "no type", nil},
 		{"equal candidates: the first", LinkOptions{Types: []string{"Fruit"}}, "苹果", []int32{fruit}},
 	} {
 		t.Run(c.title, func(t *testing.T) {
@@ -176,8 +195,8 @@ func TestExplain(t *testing.T) {
 	assert.Equal(t, nameFolded, why[1][0].Name)
 	assert.InDelta(t, contextScale/2, why[1][0].Context, 1e-9)
 	assert.Equal(t, []int32{thermometer}, why[1][0].Near)
-	assert.Equal(t, Reason{Entity: planet, Name: nameFirst, Weight: why[1][0].Weight}, why[1][1])
-	assert.Positive(t, why[1][0].Weight)
+	assert.Equal(t, Reason{Entity: planet, Name: nameFirst, Weight: weightScale * math.Ln2}, why[1][1])
+	assert.InDelta(t, weightScale*math.Log(3), why[1][0].Weight, 1e-9)
 }
 
 // wordEmbedder gives the counts of a few words as vector.
@@ -241,4 +260,36 @@ func TestAround(t *testing.T) {
 	assert.True(t, strings.Trim(got, "é") == "")
 	assert.GreaterOrEqual(t, len(got), 2*contextBytes+2)
 	assert.Equal(t, "ab", around("ab", 0, 1))
+}
+
+// Mentions are in order and apart, every candidate has the name that stands
+// there, and goroutines disturb nothing.
+func TestLinkAnyText(t *testing.T) {
+	g := mercury()
+	l := newLinker(g, LinkOptions{})
+	words := []string{"Mercury", "mercury", "poisoning", "Hg", "the", "SUN", "thermometer", "苹果", "公司", " ", "\n", "\xff", "-", "IT", "it", "information", "technology", "no", "type"}
+	rapid.Check(t, func(t *rapid.T) {
+		text := strings.Join(rapid.SliceOf(rapid.SampledFrom(words)).Draw(t, "words"), rapid.SampledFrom([]string{"", " "}).Draw(t, "between"))
+		mentions := l.Link(text)
+		last := 0
+		for _, m := range mentions {
+			if m.Start < last || m.End <= m.Start {
+				t.Fatalf("%d-%d after %d", m.Start, m.End, last)
+			}
+			last = m.End
+			for _, c := range m.Candidates {
+				if !slices.ContainsFunc(g.linkNames(c.Entity), func(name string) bool { return g.matcher.Equal(name, text[m.Start:m.End]) }) {
+					t.Fatalf("entity %d is not called %q", c.Entity, text[m.Start:m.End])
+				}
+			}
+		}
+		var group sync.WaitGroup
+		for range 2 {
+			group.Go(func() {
+				again, _ := l.Explain(text)
+				assert.Equal(t, mentions, again)
+			})
+		}
+		group.Wait()
+	})
 }
