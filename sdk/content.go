@@ -163,15 +163,19 @@ func checkRules(name string, data []byte, augmenters map[string]Augmenter) Diagn
 		return ds
 	}
 	for i, r := range rules {
-		rule, ok := r.(map[string]any)
-		if !ok || rule["kind"] != "code.v0" {
+		rule, _ := r.(map[string]any)
+		do, ok := rule["do"].(map[string]any)
+		if kind := rule["do"]; kind == "code.v0" {
+			do, ok = map[string]any{"kind": kind}, true
+		}
+		if !ok || do["kind"] != "code.v0" {
 			continue
 		}
-		f, ok := rule["func"].(string)
+		f, ok := do["func"].(string)
 		if _, known := augmenters[f]; ok && known {
 			continue
 		}
-		d := doc.At(fmt.Sprintf("rules[%d].func", i))
+		d := doc.At(fmt.Sprintf("rules[%d].do.func", i))
 		d.Code, d.Source = "rules.func", FromPlugin
 		if !ok || f == "" {
 			d.Summary = "a rule of kind code.v0 needs func: the name of an augmenter"

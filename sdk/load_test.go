@@ -54,7 +54,7 @@ func goodFiles() fstest.MapFS {
 	return files("domain.yaml", goodManifest,
 		"vocab/a.tsv", "text\tkind\tlang\tcanonical\tsynonyms\tweight\n# names\n\noutage\tevent\ten\t\tblackout|power cut\t2\n停电\tevent\tzh\toutage\n",
 		"data/tickets.train.jsonl", `{"text": "a", "label": "outage"}`+"\n", "data/tickets.test.jsonl", "",
-		"rules/r.yaml", "schema: islm/rules.v0\nrules:\n- {id: h, kind: code.v0, func: hedge}\n",
+		"rules/r.yaml", "schema: islm/rules.v1\nrules:\n- {id: h, do: {kind: code.v0, func: hedge}}\n",
 		"kg/entities.tsv", "id\ttype\tnames\nA\tOperator\tAcme\n", "kg/facts.tsv", "subject\trelation\tobject\tliteral\nA\toffers\t\tgreen power\n")
 }
 
@@ -216,7 +216,7 @@ features: [{name: shape, kind: shap.v0}, {name: unit, kind: classes.v0, classes:
 			`error[kg.columns] kg/other.tsv:1: the file holds neither entities nor facts`,
 		}},
 		{"rules and packs", func(d *Domain, m fstest.MapFS) {
-			m["rules/r.yaml"].Data = []byte("rules:\n- {id: h, kind: code.v0, func: hegde}\n- {id: h, kind: code.v0}\n")
+			m["rules/r.yaml"].Data = []byte("rules:\n- {id: h, do: {kind: code.v0, func: hegde}}\n- {id: h, do: {kind: code.v0}}\n")
 			m["rules/s.yaml"] = &fstest.MapFile{Data: []byte("rules: [")}
 			d.Packs = append(d.Packs, d.Packs[0], files("x.yaml", ""))
 			d.Augmenters["nothing"] = nil
@@ -224,8 +224,8 @@ features: [{name: shape, kind: shap.v0}, {name: unit, kind: classes.v0, classes:
 			`error[hook.nil] domain.yaml:1:1: augmenter "nothing" is nil`,
 			`error[rules.pack] general: two packs are called "general"`,
 			`error[rules.pack] pack2: the pack has no readable pack.yaml at its root: file does not exist`,
-			`error[rules.func] rules/r.yaml:2:32: the domain has no augmenter called "hegde"`,
-			`error[rules.func] rules/r.yaml:3:3: a rule of kind code.v0 needs func: the name of an augmenter`,
+			`error[rules.func] rules/r.yaml:2:37: the domain has no augmenter called "hegde"`,
+			`error[rules.func] rules/r.yaml:3:15: a rule of kind code.v0 needs func: the name of an augmenter`,
 			`error[yaml.syntax] rules/s.yaml:1: not valid YAML: did not find expected node content`,
 		}},
 	} {

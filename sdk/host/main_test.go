@@ -214,7 +214,7 @@ func testDomain() sdk.Domain {
 		FS: fstest.MapFS{
 			"domain.yaml":              {Data: []byte(testManifest)},
 			"vocab/terms.tsv":          {Data: []byte("text\tkind\tsynonyms\tentity\noutage\tevent\tblackout|power cut\t\nAcme\torg\t\top:acme\n")},
-			"rules/swap.yaml":          {Data: []byte("schema: islm/rules.v0\nrules:\n  - {id: shout, kind: code.v0, func: upper}\n")},
+			"rules/swap.yaml":          {Data: []byte("schema: islm/rules.v1\nrules:\n  - {id: shout, match: {text: true}, do: {kind: code.v0, func: upper}, labels: {keep: all}}\n")},
 			"kg/entities.tsv":          {Data: []byte("id\ttype\tnames\tprop.country\nop:acme\tOperator\tAcme|Acme Power\tDE\nop:zeta\tOperator\tZeta\t\n")},
 			"kg/facts.tsv":             {Data: []byte("subject\trelation\tobject\tweight\tsource\nop:acme\trivals\top:zeta\t0.5\tmade up\n")},
 			"data/tickets.train.jsonl": {Data: []byte(`{"text": "The lights are out.", "label": "outage"}` + "\n" + `{"id": "b", "text": "Why this bill?", "label": "billing"}` + "\n")},

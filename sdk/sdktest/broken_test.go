@@ -55,14 +55,15 @@ advice:
 		"vocab/terms.tsv": "text\tkind\tsynonyms\tentity\nNordstrom AG\tname\tNordstrom\tnord\nkilowatt hour\tunit\tkWh\t\n",
 		"kg/entities.tsv": "id\ttype\tnames\nnord\tOperator\tNordstrom AG|Nordstrom\nsued\tOperator\tSüdstrom\n",
 		"kg/facts.tsv":    "subject\trelation\tobject\nnord\tcompetes_with\tsued\n",
-		"rules/shout.yaml": `schema: islm/rules.v0
+		"rules/shout.yaml": `schema: islm/rules.v1
 rules:
   - id: shout
-    kind: code.v0
-    func: shout
-    params: {mark: "!"}
+    match: {text: true}
+    do: {kind: code.v0, func: shout, params: {mark: "!"}}
+    labels: {keep: all}
     tests:
-      - {in: the power is gone, seed: 1, out: ["THE POWER IS GONE!"]}
+      fires:
+        - {in: the power is gone, seed: 1, out: ["THE POWER IS GONE!"]}
 `,
 		"data/tickets.train.jsonl": `{"id": "a", "text": "The bill of Nordstrom is wrong.", "labels": {"intent": "billing", "names": {"spans": [{"start": 12, "end": 21, "label": "ORG"}]}}}
 {"id": "b", "text": "Größter Ausfall bei Südstrom seit Mai.", "labels": {"intent": "outage", "names": {"spans": [{"start": 22, "end": 31, "label": "ORG"}]}}}
@@ -258,6 +259,7 @@ type broken struct {
 	name   string
 	domain func(*sdk.Domain)
 	plugin func(*fake)
+	rules  Rulebook
 	mode   string // of the test binary as a plugin process
 	file   string // name of that binary, if not islm-plugin-energy
 }
@@ -361,13 +363,19 @@ func brokenDomains() []broken {
 		}},
 
 		{check: "rules.parse", domain: in(ruleFile, "rules:", "rules: [")},
-		{check: "rules.parse", name: "schema", domain: in(ruleFile, "schema: islm/rules.v0\n", "")},
+		{check: "rules.parse", name: "schema", domain: in(ruleFile, "schema: islm/rules.v1\n", "")},
 		{check: "rules.parse", name: "id", domain: in(ruleFile, "id: shout", `id: ""`)},
-		{check: "rules.parse", name: "kind", domain: in(ruleFile, "    kind: code.v0\n", "")},
+		{check: "rules.parse", name: "kind", domain: in(ruleFile, "kind: code.v0, ", "")},
 		{check: "rules.parse", name: "list", domain: in(ruleFile, "rules:", "rule:")},
-		{check: "rules.ids-unique", domain: in(ruleFile, "rules:\n", "rules:\n  - {id: shout, kind: code.v0, func: shout}\n")},
+		{check: "rules.ids-unique", domain: in(ruleFile, "rules:\n", "rules:\n  - {id: shout, do: {kind: code.v0, func: shout}}\n")},
 		{check: "rules.hooks-exist", domain: in(ruleFile, "func: shout", "func: whisper")},
 		{check: "rules.tests-pass", domain: in(ruleFile, "THE POWER IS GONE!", "the power is gone?")},
+		{check: "rules.parse", name: "language", rules: func(string, string, []sdk.RuleFile) (parse, tests sdk.Diagnostics, ran int) {
+			return sdk.Diagnostics{{Code: "rules.where", Summary: "no"}}, nil, 0
+		}},
+		{check: "rules.tests-pass", name: "language", rules: func(string, string, []sdk.RuleFile) (parse, tests sdk.Diagnostics, ran int) {
+			return nil, sdk.Diagnostics{{Code: "rules.test", Summary: "no"}}, 1
+		}},
 		{check: "rules.tests-pass", name: "form", domain: in(ruleFile, "in: the power is gone, ", "")},
 		{check: "rules.digests", plugin: func(f *fake) {
 			f.rules = func(ctx context.Context) iter.Seq2[sdk.RuleFile, error] {
@@ -624,7 +632,7 @@ func TestBroken(t *testing.T) {
 			if b.plugin != nil {
 				subject = &wrapped{domain: s, alter: b.plugin}
 			}
-			r, err := run(t.Context(), subject, Options{Only: []string{"describe.valid", b.check}}, func(c Check) bool { return !c.Process })
+			r, err := run(t.Context(), subject, Options{Only: []string{"describe.valid", b.check}, Rules: b.rules}, func(c Check) bool { return !c.Process })
 			require.NoError(t, err)
 			i := slices.IndexFunc(r.Results, func(x Result) bool { return x.ID == b.check })
 			require.GreaterOrEqual(t, i, 0)

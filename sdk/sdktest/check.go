@@ -58,7 +58,9 @@ type probe struct {
 	plugin  Plugin
 	subject subject
 	seen    *observations
-	check   Check
+	// rulebook is Options.Rules.
+	rulebook Rulebook
+	check    Check
 	// launchErr is why the plugin did not start; then plugin is nil.
 	launchErr error
 
@@ -159,6 +161,7 @@ type observations struct {
 	described   bool
 	terms       *collected[sdk.Term]
 	rules       *collected[sdk.RuleFile]
+	book        *rulebook
 	facts       *collected[sdk.FactItem]
 	data        map[sdk.ReadRequest]*collected[sdk.Example]
 }

@@ -111,8 +111,8 @@ func (p *probe) entityIDs() map[string]bool {
 type rule struct {
 	file, id, kind, fn string
 	params             map[string]string
-	tests              []map[string]any
-	at                 sdk.Diagnostic // where it stands
+	tests              []map[string]any // those in which it fires
+	at                 sdk.Diagnostic   // where it stands
 }
 
 // parseRules reads the rule files; problems of their outline go to report.
@@ -139,8 +139,8 @@ func (p *probe) parseRules(report func(...sdk.Diagnostic)) []rule {
 			d.Summary = fmt.Sprintf(format, args...)
 			report(d)
 		}
-		if s, ok := content["schema"].(string); !ok || !strings.HasPrefix(s, "islm/rules.v") {
-			fault("schema", "the file has no schema: islm/rules.v0")
+		if s, ok := content["schema"].(string); !ok || s != "islm/rules.v1" {
+			fault("schema", "the file has no schema: islm/rules.v1")
 		}
 		list, ok := content["rules"].([]any)
 		if !ok {
@@ -155,28 +155,32 @@ func (p *probe) parseRules(report func(...sdk.Diagnostic)) []rule {
 			}
 			r := rule{file: f.Path, at: doc.At(at), params: map[string]string{}}
 			r.id, _ = m["id"].(string)
-			r.kind, _ = m["kind"].(string)
-			r.fn, _ = m["func"].(string)
+			r.kind, _ = m["do"].(string)
+			do, _ := m["do"].(map[string]any)
+			if do != nil {
+				r.kind, _ = do["kind"].(string)
+				r.fn, _ = do["func"].(string)
+			}
 			if r.id == "" {
 				fault(at, "the rule has no id")
 			}
 			if r.kind == "" {
-				fault(at, "rule %q has no kind", r.id)
+				fault(at, "rule %q has no kind: do: {kind: KIND, …}", r.id)
 			}
-			if params, ok := m["params"].(map[string]any); ok {
+			if params, ok := do["params"].(map[string]any); ok {
 				for k, v := range params {
 					r.params[k] = fmt.Sprint(v)
 				}
 			}
-			if tests, ok := m["tests"].([]any); ok {
-				for j, t := range tests {
-					test, ok := t.(map[string]any)
-					if !ok {
-						fault(fmt.Sprintf("%s.tests[%d]", at, j), "a test is a mapping with in and out")
-						continue
-					}
-					r.tests = append(r.tests, test)
+			tests, _ := m["tests"].(map[string]any)
+			fires, _ := tests["fires"].([]any)
+			for j, t := range fires {
+				test, ok := t.(map[string]any)
+				if !ok {
+					fault(fmt.Sprintf("%s.tests.fires[%d]", at, j), "a test in which a rule fires is a mapping with in and out")
+					continue
 				}
+				r.tests = append(r.tests, test)
 			}
 			out = append(out, r)
 		}
@@ -186,10 +190,30 @@ func (p *probe) parseRules(report func(...sdk.Diagnostic)) []rule {
 
 func quiet(...sdk.Diagnostic) {}
 
+// book is what Options.Rules says, asked once.
+func (p *probe) book() *rulebook {
+	if p.seen.book == nil {
+		d := p.describe()
+		parse, tests, ran := p.rulebook(d.Name, d.Version, p.rules().items)
+		p.seen.book = &rulebook{parse, tests, ran}
+	}
+	return p.seen.book
+}
+
+// rulebook is what the rule language has to say of a plugin's rules.
+type rulebook struct {
+	parse, tests sdk.Diagnostics
+	ran          int
+}
+
 func ruleChecks() []Check {
 	return []Check{
-		{ID: "rules.parse", Purpose: "rule files are YAML with a schema, and every rule has an id and a kind", run: func(p *probe) {
+		{ID: "rules.parse", Purpose: "rule files are valid: keys, kinds, expressions, conditions, lists", run: func(p *probe) {
 			p.parseRules(p.report)
+			if p.rulebook == nil || len(p.findings) > 0 {
+				return
+			}
+			p.report(p.book().parse...)
 		}},
 		{ID: "rules.ids-unique", Purpose: "no two rules of one file or pack have the same id", run: func(p *probe) {
 			type key struct{ scope, id string }
@@ -222,8 +246,16 @@ func ruleChecks() []Check {
 				p.skip("no rules of kind code.v0")
 			}
 		}},
-		{ID: "rules.tests-pass", Purpose: "the examples of code rules come out as written", run: func(p *probe) {
+		{ID: "rules.tests-pass", Purpose: "every rule has tests, and they come out as written", run: func(p *probe) {
 			ran := 0
+			if p.rulebook != nil && len(p.rules().items) > 0 {
+				book := p.book()
+				if len(book.parse) > 0 {
+					p.skip("the rules are not valid, see rules.parse")
+				}
+				p.report(book.tests...)
+				ran += book.ran
+			}
 			for _, r := range p.parseRules(quiet) {
 				if r.kind != "code.v0" || !slices.Contains(p.describe().Augmenters, r.fn) {
 					continue
@@ -254,7 +286,7 @@ func ruleChecks() []Check {
 				}
 			}
 			if ran == 0 && len(p.findings) == 0 {
-				p.skip("no code rules with tests")
+				p.skip("no rules with tests")
 			}
 		}},
 		{ID: "rules.digests", Purpose: "every rule file has the digest it claims, and Describe lists the same files", run: func(p *probe) {

@@ -19,9 +19,18 @@ type Options struct {
 	Only    []string     // IDs, or areas such as read; empty means all
 	Logger  hclog.Logger // receives the plugin's log; nil means none
 	DataDir string       // folder that the plugin may keep files in
+	// Rules knows the rule language; nil leaves the checks on rules to what can be
+	// said without it. package augment, which an SDK cannot import, has it.
+	Rules Rulebook
 	// Done is called after each check, on the caller's goroutine.
 	Done func(Result)
 }
+
+// Rulebook loads the rule files that a plugin serves and runs the tests in them:
+// it returns what is wrong with the files, which tests fail or are missing, and
+// how many ran. Rules of kind code.v0 are tested by the kit itself, through the
+// plugin.
+type Rulebook func(plugin, version string, files []sdk.RuleFile) (parse, tests sdk.Diagnostics, ran int)
 
 // Skip leaves a check out.
 type Skip struct {
@@ -117,7 +126,7 @@ func run(ctx context.Context, s subject, o Options, applies func(Check) bool) (*
 			add(Result{ID: c.ID, Purpose: c.Purpose, Status: Skipped, Reason: "the plugin does not start"})
 			continue
 		}
-		p := &probe{plugin: plugin, subject: s, seen: seen, check: c, launchErr: launchErr}
+		p := &probe{plugin: plugin, subject: s, seen: seen, check: c, launchErr: launchErr, rulebook: o.Rules}
 		add(p.execute(ctx))
 	}
 	r.Seconds = time.Since(r.Started).Seconds()
