@@ -1,3 +1,5 @@
+//go:build torch
+
 package kge
 
 import (
@@ -6,11 +8,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/islm-dev/islm/core/torch/safetensors"
+	"github.com/islm-dev/islm/sdk"
 )
 
 // state is everything about a run besides vectors and the optimizer's sums:
@@ -41,11 +45,10 @@ type state struct {
 }
 
 const (
-	stateSchema      = "islm/kge-state.v0"
-	checkpointPrefix = "checkpoint-"
-	stateFile        = "state.json"
-	tablesFile       = "tables.safetensors"
-	momentsFile      = "optimizer.safetensors"
+	stateSchema = "islm/kge-state.v0"
+	stateFile   = "state.json"
+	tablesFile  = "tables.safetensors"
+	momentsFile = "optimizer.safetensors"
 )
 
 // checkpoints are the folders DIR/checkpoint-STEP, each complete or absent: one
@@ -173,4 +176,35 @@ func writeWhole(path string, data []byte) error {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
 	return os.Rename(f.Name(), path)
+}
+
+// differs tells what a run of other data or settings would have to say about a
+// resume.
+func differs(dir string, oldSettings, newSettings Settings, oldData, newData string) error {
+	if oldData != newData {
+		return &sdk.DiagnosticsError{Fatal: true, Diagnostics: sdk.Diagnostics{{Severity: sdk.Error, Code: "run.data-differs", File: dir,
+			Summary: "the run was started with other facts", Remedy: "give the facts that it was started with, or choose another --out"}}}
+	}
+	if oldSettings == newSettings {
+		return nil
+	}
+	var detail []string
+	was, is := oldSettings.values(), newSettings.values()
+	for i, v := range was {
+		if v != is[i] {
+			detail = append(detail, fmt.Sprintf("%s: %s, now %s", v[0], v[1], is[i][1]))
+		}
+	}
+	return &sdk.DiagnosticsError{Fatal: true, Diagnostics: sdk.Diagnostics{{Severity: sdk.Error, Code: "run.plan-differs", File: dir, Summary: "the run was started with other settings",
+		Detail: strings.Join(detail, "\n"), Remedy: "repeat the command that started it with --resume, or choose another --out"}}}
+}
+
+// values lists keys and values, in the order of the fields.
+func (s Settings) values() [][2]string {
+	v := reflect.ValueOf(s)
+	out := make([][2]string, v.NumField())
+	for i := range out {
+		out[i] = [2]string{v.Type().Field(i).Tag.Get("yaml"), fmt.Sprint(v.Field(i).Interface())}
+	}
+	return out
 }

@@ -56,6 +56,9 @@ type Result struct {
 	History []Reading `json:"history"`
 }
 
+// checkpointPrefix begins the names of folders that Train removes at its end.
+const checkpointPrefix = "checkpoint-"
+
 const resultSchema = "islm/kge-result.v0"
 
 // Reading is one validation.
@@ -130,25 +133,4 @@ func OpenDir(dir string, resume bool) error {
 		return fmt.Errorf("make folder: %w", err)
 	}
 	return nil
-}
-
-// differs tells what a run of other data or settings would have to say about a
-// resume.
-func differs(dir string, oldSettings, newSettings Settings, oldData, newData string) error {
-	if oldData != newData {
-		return &sdk.DiagnosticsError{Fatal: true, Diagnostics: sdk.Diagnostics{{Severity: sdk.Error, Code: "run.data-differs", File: dir,
-			Summary: "the run was started with other facts", Remedy: "give the facts that it was started with, or choose another --out"}}}
-	}
-	if oldSettings == newSettings {
-		return nil
-	}
-	var detail []string
-	was, is := oldSettings.values(), newSettings.values()
-	for i, v := range was {
-		if v != is[i] {
-			detail = append(detail, fmt.Sprintf("%s: %s, now %s", v[0], v[1], is[i][1]))
-		}
-	}
-	return &sdk.DiagnosticsError{Fatal: true, Diagnostics: sdk.Diagnostics{{Severity: sdk.Error, Code: "run.plan-differs", File: dir, Summary: "the run was started with other settings",
-		Detail: strings.Join(detail, "\n"), Remedy: "repeat the command that started it with --resume, or choose another --out"}}}
 }

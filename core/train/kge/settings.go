@@ -4,7 +4,6 @@ import (
 	"embed"
 	"fmt"
 	"path"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -210,14 +209,4 @@ func (s Settings) Check() (ds sdk.Diagnostics) {
 		bad("patience", "it counts validations, and eval_every is 0")
 	}
 	return ds
-}
-
-// values lists keys and values, in the order of the fields.
-func (s Settings) values() [][2]string {
-	v := reflect.ValueOf(s)
-	out := make([][2]string, v.NumField())
-	for i := range out {
-		out[i] = [2]string{v.Type().Field(i).Tag.Get("yaml"), fmt.Sprint(v.Field(i).Interface())}
-	}
-	return out
 }
