@@ -21,6 +21,11 @@ type Interval struct {
 
 // Difference compares two models on the same examples.
 type Difference struct {
+	// Part names the examples that count, such as those with seen mentions; "" is
+	// all. Runs is how many runs of each side A and B are the means of.
+	Part string `json:"part,omitempty"`
+	Runs int    `json:"runs,omitempty"`
+
 	Metric string   `json:"metric"`
 	N      int      `json:"n"` // examples
 	A      float64  `json:"a"`

@@ -365,3 +365,54 @@ func TestScoresOfAnyAnswers(t *testing.T) {
 		}
 	})
 }
+
+// Runs of one model against themselves do not differ; against a worse one the
+// interval lies above 0, and one pair of runs gives what PairedBootstrap gives.
+func TestPairedBootstrapRuns(t *testing.T) {
+	labels := []string{"a", "b"}
+	gold := make([]int32, 200)
+	better, worse := make([]int32, 200), make([]int32, 200)
+	for i := range gold {
+		gold[i] = int32(i % 2)
+		better[i], worse[i] = gold[i], gold[i]
+		if i%10 == 0 {
+			better[i] = 1 - gold[i]
+		}
+		if i%3 == 0 {
+			worse[i] = 1 - gold[i]
+		}
+	}
+	a, b := Classification(labels, gold, worse), Classification(labels, gold, better)
+	d, err := PairedBootstrapRuns([]*Report{a, a, a}, []*Report{b, b, b}, "accuracy", 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Runs != 3 || d.Range.Low <= 0 || d.Diff < 0.2 || d.Diff > 0.25 || d.P > 0.01 {
+		t.Errorf("%+v", d)
+	}
+	one, err := PairedBootstrapRuns([]*Report{a}, []*Report{b}, "accuracy", 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := PairedBootstrap(a, b, "accuracy", 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if one.Diff != want.Diff || one.Range != want.Range || one.P != want.P {
+		t.Errorf("%+v, want %+v", one, want)
+	}
+	same, err := PairedBootstrapRuns([]*Report{a, b}, []*Report{a, b}, "macro_f1", 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if same.Diff != 0 || same.Range != (Interval{}) || same.P != 1 {
+		t.Errorf("%+v", same)
+	}
+	if _, err := PairedBootstrapRuns([]*Report{a}, []*Report{b, b}, "accuracy", 5); err == nil {
+		t.Error("unequal numbers of runs are taken")
+	}
+	short := Classification(labels, gold[:10], better[:10])
+	if _, err := PairedBootstrapRuns([]*Report{a, a}, []*Report{b, short}, "accuracy", 5); err == nil {
+		t.Error("runs on other examples are taken")
+	}
+}

@@ -47,6 +47,10 @@ type Control struct {
 	Summary    string             `json:"summary,omitempty"`
 	Heads      map[string]*Report `json:"heads,omitempty"`
 	Difference *Difference        `json:"difference,omitempty"` // A = the control, B = the model
+	// Seeds are those of the runs, Differences by head those of each score and
+	// part of the examples: A = the mean of the control's runs, B = of the model's.
+	Seeds       []uint64                 `json:"seeds,omitempty"`
+	Differences map[string][]*Difference `json:"differences,omitempty"`
 }
 
 // Encode writes the JSON of metrics.json.
