@@ -60,12 +60,18 @@ func Collect(entities []string, train, valid, test []Named) (*Data, error) {
 		d.Entities = slices.Sorted(maps.Keys(ents))
 	}
 	for i, name := range d.Entities {
+		if strings.ContainsAny(name, "\r\n") {
+			return nil, fmt.Errorf("collect facts: the name %q has a line break", name)
+		}
 		ents[name] = int32(i)
 	}
 	if len(ents) != len(d.Entities) {
 		return nil, errors.New("collect facts: an entity is listed twice")
 	}
 	for i, name := range d.Relations {
+		if strings.ContainsAny(name, "\r\n") {
+			return nil, fmt.Errorf("collect facts: the name %q has a line break", name)
+		}
 		rels[name] = int32(i)
 	}
 	for i, into := range []*[]Triple{&d.Train, &d.Valid, &d.Test} {

@@ -188,7 +188,7 @@ func (t *trainer) epoch(ctx context.Context) error {
 	}
 	s.Loss = s.LossSum / float64(s.LossFacts)
 	s.Epoch, s.Row, s.LossSum, s.LossFacts = s.Epoch+1, 0, 0, 0
-	s.DueValid = t.settings.EvalEvery > 0 && len(t.data.Valid) > 0 && (s.Epoch%t.settings.EvalEvery == 0 || s.Epoch == t.settings.Epochs)
+	s.DueValid = t.settings.EvalEvery > 0 && (s.Epoch%t.settings.EvalEvery == 0 || s.Epoch == t.settings.Epochs)
 	e := t.event(EventEpoch)
 	e.Epoch, e.Loss = s.Epoch, s.Loss
 	t.observe(e)
@@ -226,6 +226,10 @@ func (t *trainer) validate(ctx context.Context) error {
 	s := &t.state
 	if !s.DueValid {
 		return nil
+	}
+	if len(t.data.Valid) == 0 {
+		s.DueValid = false
+		return t.checkpoint()
 	}
 	begin := time.Now()
 	scores, err := t.tables.evaluate(ctx, t.data.Valid, t.known)

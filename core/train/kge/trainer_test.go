@@ -269,6 +269,30 @@ func TestEarlyStop(t *testing.T) {
 	require.Equal(t, r.History[r.BestEpoch-1].Scores, *r.Valid)
 }
 
+func TestWithoutHeldOutFacts(t *testing.T) {
+	s := settings(ComplEx)
+	s.Epochs, s.EvalEvery = 4, 2
+	j := job(t, s)
+	j.Data.Valid, j.Data.Test = nil, nil
+	var seen []string
+	j.Observe = func(e Event) {
+		if e.Kind == EventEpoch && e.Epoch == 3 {
+			left, err := filepath.Glob(filepath.Join(j.Dir, checkpointPrefix+"*"))
+			require.NoError(t, err)
+			require.Len(t, left, 1, "a checkpoint is left all the same")
+		}
+		if e.Kind != EventStep && e.Kind != EventEpoch {
+			seen = append(seen, e.Kind)
+		}
+	}
+	r, err := Train(context.Background(), j)
+	require.NoError(t, err)
+	require.Empty(t, seen)
+	require.Nil(t, r.Valid)
+	require.Nil(t, r.Test)
+	require.Equal(t, 4, r.BestEpoch)
+}
+
 func TestFolders(t *testing.T) {
 	j := job(t, settings(ComplEx))
 	require.NoError(t, os.MkdirAll(j.Dir, 0o755))
