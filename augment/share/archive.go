@@ -295,7 +295,8 @@ func (a *Archive) Verify(ctx context.Context, policies []*Policy) (*Verdict, err
 // readAtMost reads all of r, but no more than n bytes.
 func readAtMost(r io.Reader, n int64) ([]byte, error) { return io.ReadAll(io.LimitReader(r, n)) }
 
-// placeFile writes a file beside its target and renames it.
+// placeFile writes a file beside its target and renames it. It does not wait for
+// the disk: what a power failure swallows does not fit its digest any more.
 func placeFile(path string, write func(io.Writer) error) error {
 	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
 	if err != nil {
@@ -305,7 +306,7 @@ func placeFile(path string, write func(io.Writer) error) error {
 	if err := write(tmp); err != nil {
 		return errors.Join(err, tmp.Close())
 	}
-	if err := errors.Join(tmp.Chmod(0o644), tmp.Sync(), tmp.Close()); err != nil {
+	if err := errors.Join(tmp.Chmod(0o644), tmp.Close()); err != nil {
 		return err
 	}
 	return os.Rename(tmp.Name(), path)

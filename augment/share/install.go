@@ -33,6 +33,9 @@ type Accept struct {
 	// no update goes back to an older version.
 	Locked func(k Kind, name string) (Pin, bool)
 	Update bool
+	// Inspect looks at the unpacked files before they are installed; its error
+	// keeps them out. nil for no more to ask.
+	Inspect func(c Content, dir string) error
 }
 
 // check compares an offer with the lock.
@@ -115,6 +118,11 @@ func (s Store) install(ctx context.Context, o *offer, accept Accept) (*Installed
 	defer os.RemoveAll(tmp) // nothing is left to remove after the rename
 	if err := unpack(ctx, o, sigs, tmp); err != nil {
 		return fail(err)
+	}
+	if accept.Inspect != nil {
+		if err := accept.Inspect(o.content, tmp); err != nil {
+			return fail(err)
+		}
 	}
 	if ok, err := holds(ctx, target, o.content); err != nil {
 		return fail(err)

@@ -32,6 +32,9 @@ type Lock struct {
 	Plugins []Pin  `yaml:"plugins" key:"name" json:"plugins,omitempty"`
 	Packs   []Pin  `yaml:"packs" key:"name" json:"packs,omitempty"`   // rule packs
 	Graphs  []Pin  `yaml:"graphs" key:"name" json:"graphs,omitempty"` // knowledge graphs
+	// Vocabularies are written only where there are any: older islm reads a lock
+	// without them.
+	Vocabularies []Pin `yaml:"vocabularies" key:"name" json:"vocabularies,omitempty"`
 }
 
 // Pin fixes one thing by the digest of its bytes.
@@ -131,21 +134,33 @@ func (l *Lock) Write(path string) error {
 }
 
 // Plugin returns the pin of a plugin.
-func (l *Lock) Plugin(name string) (Pin, bool) {
-	i := slices.IndexFunc(l.Plugins, func(p Pin) bool { return p.Name == name })
-	if i < 0 {
-		return Pin{}, false
-	}
-	return l.Plugins[i], true
-}
+func (l *Lock) Plugin(name string) (Pin, bool) { return l.Find("plugins", name) }
 
 // SetPlugin adds or replaces the pin of a plugin.
-func (l *Lock) SetPlugin(p Pin) {
-	if i := slices.IndexFunc(l.Plugins, func(q Pin) bool { return q.Name == p.Name }); i >= 0 {
-		l.Plugins[i] = p
-		return
+func (l *Lock) SetPlugin(p Pin) { l.Set("plugins", p) }
+
+// Find returns a pin of a section: plugins, packs, graphs or vocabularies.
+func (l *Lock) Find(section, name string) (Pin, bool) {
+	for _, s := range l.sections() {
+		if i := slices.IndexFunc(*s.pins, func(p Pin) bool { return p.Name == name }); s.name == section && i >= 0 {
+			return (*s.pins)[i], true
+		}
 	}
-	l.Plugins = append(l.Plugins, p)
+	return Pin{}, false
+}
+
+// Set adds or replaces a pin of a section.
+func (l *Lock) Set(section string, p Pin) {
+	for _, s := range l.sections() {
+		if s.name != section {
+			continue
+		}
+		if i := slices.IndexFunc(*s.pins, func(q Pin) bool { return q.Name == p.Name }); i >= 0 {
+			(*s.pins)[i] = p
+		} else {
+			*s.pins = append(*s.pins, p)
+		}
+	}
 }
 
 type section struct {
@@ -154,7 +169,7 @@ type section struct {
 }
 
 func (l *Lock) sections() []section {
-	return []section{{"plugins", &l.Plugins}, {"packs", &l.Packs}, {"graphs", &l.Graphs}}
+	return []section{{"plugins", &l.Plugins}, {"packs", &l.Packs}, {"graphs", &l.Graphs}, {"vocabularies", &l.Vocabularies}}
 }
 
 // UpdateLock reads a lock file, changes it and writes it, alone on this machine:
@@ -178,6 +193,17 @@ func UpdateLock(home, path string, change func(*Lock)) error {
 	}
 	change(l)
 	return l.Write(path)
+}
+
+// File is the lock file that counts in a search path: the project's, else
+// ISLM_HOME's.
+func (p SearchPath) File() string {
+	home := filepath.Join(p.Home, LockFile)
+	file := nearestLock(p.Work)
+	if file == "" || file == home || p.Bundled != "" && filepath.Dir(file) == p.Bundled {
+		return home
+	}
+	return file
 }
 
 // nearestLock is the lock file in dir or the nearest of its parents, or "".

@@ -136,3 +136,32 @@ func FuzzParseLock(f *testing.F) {
 		}
 	})
 }
+
+func TestLockSections(t *testing.T) {
+	l := &Lock{Schema: LockSchema}
+	for _, section := range []string{"plugins", "packs", "graphs", "vocabularies"} {
+		_, ok := l.Find(section, "a")
+		assert.False(t, ok)
+		l.Set(section, Pin{Name: "a", Version: "1.0.0", SHA256: sumA, Size: 1})
+		l.Set(section, Pin{Name: "a", Version: "1.1.0", SHA256: sumB, Size: 2})
+	}
+	back, diags := ParseLock(LockFile, l.Encode())
+	require.Empty(t, diags)
+	for _, section := range []string{"plugins", "packs", "graphs", "vocabularies"} {
+		p, ok := back.Find(section, "a")
+		require.True(t, ok, section)
+		assert.Equal(t, "1.1.0", p.Version)
+	}
+}
+
+func TestSearchPathFile(t *testing.T) {
+	root := t.TempDir()
+	p := SearchPath{Work: filepath.Join(root, "project", "deep"), Home: filepath.Join(root, "home"), Bundled: filepath.Join(root, "bin", "plugins")}
+	require.NoError(t, os.MkdirAll(p.Work, 0o755))
+	assert.Equal(t, filepath.Join(p.Home, LockFile), p.File())
+	lock := filepath.Join(root, "project", LockFile)
+	require.NoError(t, os.WriteFile(lock, nil, 0o644))
+	assert.Equal(t, lock, p.File())
+	p.Bundled = filepath.Dir(lock)
+	assert.Equal(t, filepath.Join(p.Home, LockFile), p.File(), "what comes with islm is no project")
+}
