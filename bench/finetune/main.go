@@ -115,7 +115,8 @@ func (b *bench) run(ctx context.Context, bar, only string, rounds, limit int) er
 		for seed := range 3 {
 			add(Row{System: "islm", Seed: seed}, b.islm(append(slices.Clone(finance), "--set", "domain.advice=off")...))
 			add(Row{System: "peer-best", Seed: seed}, b.peer("classify", "best", phrasebank, "jsonl", "--epochs", "4", "--lr", "5e-5"))
-			add(Row{System: "islm+advice", Seed: seed}, b.islm(finance...))
+			// The plugin's own advice, number of epochs and patience included.
+			add(Row{System: "islm+advice", Seed: seed}, b.islm("--domain", "finance", "--data", phrasebank))
 		}
 	case "conll":
 		add(Row{System: "islm"}, b.islm(ner...))
