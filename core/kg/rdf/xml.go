@@ -250,6 +250,9 @@ func (p *xmlReader) iri(n xml.Name) string {
 		}
 		p.fail("the prefix %q is not declared", n.Space+":")
 	}
+	if i := strings.IndexFunc(n.Space, notInIRI); i >= 0 {
+		p.fail("%q may not stand in the namespace %q", n.Space[i:i+1], n.Space)
+	}
 	return n.Space + n.Local
 }
 

@@ -85,6 +85,7 @@ func TestXMLBad(t *testing.T) {
 		{`<rdf:Description x="a"/>`, "the attribute x has no namespace"},
 		{`<x/>`, "the name x has no namespace"},
 		{`<z:x/>`, `the prefix "z:" is not declared`},
+		{`<z:x xmlns:z="http: x"/>`, `" " may not stand in the namespace`},
 		{`text`, `text where an element is expected: "text"`},
 		{`<e:T>text</e:T>`, `text where an element is expected`},
 		{`<e:T><rdf:Description/></e:T>`, "rdf:Description is no property"},

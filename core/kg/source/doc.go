@@ -18,11 +18,12 @@
 // .tar.zst), and a folder stands for the files below it.
 //
 //   - ntriples, turtle, rdfxml: see the mapping below.
-//   - obo: a stanza is an entity; name and synonyms are its names, def and comment
-//     its properties; is_a, relationship and replaced_by are facts, alt_id, xref
-//     and subset facts with a literal. An obsolete term keeps its names and has the
-//     property obsolete. Logical definitions (intersection_of, equivalent_to …) are
-//     left to a reasoner.
+//   - obo: a stanza is an entity, its type the namespace; name and synonyms are its names, def
+//     and comment its properties; is_a, relationship, replaced_by and consider are facts,
+//     alt_id, xref and subset facts with a literal. An obsolete term keeps its names
+//     and has the property obsolete. Logical definitions (intersection_of, union_of,
+//     disjoint_from, equivalent_to …) and notes on editing (property_value, created_by,
+//     creation_date) are not taken.
 //   - hpoa: HPO annotations. A disease is an entity; the aspect chooses the
 //     relation (has_phenotype, has_inheritance, has_clinical_course, has_modifier,
 //     has_past_history; not_ in front where the qualifier is NOT or the frequency
@@ -55,9 +56,14 @@
 //     prefix:name for well-known vocabularies and Options.Prefixes. A literal keeps its
 //     text; its language and datatype are not kept.
 //   - An OWL restriction (a blank node with onProperty and someValuesFrom, allValuesFrom,
-//     hasValue, onClass or onDataRange) under subClassOf or equivalentClass becomes the
-//     fact that it expresses: class, property, value. Unions, intersections and one-ofs,
-//     written as RDF lists, become one fact for each member.
+//     hasValue, onClass or onDataRange) becomes the fact that it expresses of its class:
+//     class, property, value; one that only counts becomes class, owl:onProperty, property.
+//     Lists, and the unions, intersections and one-ofs written with them, become one fact
+//     for each member: a class that equals an intersection is a subClassOf of each part, each part
+//     of a union that equals a class a subClassOf of it, and a class below a union has the
+//     relation owl:unionOf to its parts. What else blank nodes say is kept as it stands.
+//   - Ids, types, properties, weights and sources that an exported graph writes below urn:islm:
+//     become again what they were: importing an export gives the same graph.
 //
 // # Problems
 //

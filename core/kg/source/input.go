@@ -80,7 +80,8 @@ type input struct {
 type parser func(in *input, s *sink) error
 
 func parsers() map[string]parser {
-	return map[string]parser{"csv": readCSV, "tsv": readTSV, "jsonl": readJSONL, "spo": readSPO}
+	return map[string]parser{"ntriples": readNTriples, "turtle": readTurtle, "rdfxml": readXML,
+		"obo": readOBO, "hpoa": readHPOA, "icd": readICD, "wordnet": readWordNet, "csv": readCSV, "tsv": readTSV, "jsonl": readJSONL, "spo": readSPO}
 }
 
 // find lists the files behind paths, in the order given and by name within folders.
