@@ -54,7 +54,7 @@ func (e *Evaluation) Run(ctx context.Context) (*EvaluationResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := e.read(ctx, b, plan)
+	c, err := e.read(ctx, b, plan, true)
 	if err != nil {
 		return nil, err
 	}
@@ -119,9 +119,10 @@ func (b *Bundle) dataPlan(data string, sets []string) (*recipe.Plan, error) {
 	return plan, nil
 }
 
-// read gets the data; a plugin is launched only when the data are not files.
-func (e *Evaluation) read(ctx context.Context, b *Bundle, plan *recipe.Plan) (*corpus.Corpus, error) {
-	req := corpus.Request{Plan: plan, Heads: b.Heads, Whole: true, Closed: true}
+// read gets the data, a single file whole or split; a plugin is launched only
+// when the data are not files.
+func (e *Evaluation) read(ctx context.Context, b *Bundle, plan *recipe.Plan, whole bool) (*corpus.Corpus, error) {
+	req := corpus.Request{Plan: plan, Heads: b.Heads, Whole: whole, Closed: true}
 	needs := len(plan.Domain.Names) > 0 && (!exists(plan.Data.Path) || !slices.Contains(append(corpus.Formats(), "", "auto"), plan.Data.Format))
 	if needs {
 		ps, ds, err := launchAll(ctx, e.Catalog, plan, e.Home, e.Log)

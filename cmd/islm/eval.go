@@ -14,15 +14,25 @@ import (
 func (a *app) eval() *cobra.Command {
 	var e core.Evaluation
 	var sets, dev []string
+	var controls bool
+	var seeds int
+	var work string
 	cmd := &cobra.Command{
 		Use: "eval", Short: "Score a model on labelled data; compare two models; compare groups",
 		Long: `Score a model on labelled data. A folder's test file is used, else its valid
 file; a single file is used whole. --compare scores a second model on the same
 rows and gives the paired bootstrap's interval of the difference. --by gives
-the scores of each group of a field, the largest gap and its interval.`,
+the scores of each group of a field, the largest gap and its interval.
+
+--controls trains the plan of a model that injects knowledge anew, with several
+seeds: as it is, without knowledge, and with controls that inject as much of the
+wrong content. It gives the intervals of the differences, for mentions that
+training showed and others, and writes them to the model's metrics.json. --data
+must name the training data too.`,
 		Example: `  islm eval --model runs/news --data news/test.jsonl
   islm eval --model runs/b --compare runs/a --data news/
-  islm eval --model runs/news --data news/ --by source`,
+  islm eval --model runs/news --data news/ --by source
+  islm eval --model runs/ner --data conll/ --controls`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if e.Model == "" || e.Data == "" {
@@ -42,6 +52,9 @@ the scores of each group of a field, the largest gap and its interval.`,
 			e.Engine, e.Home, e.Log, e.Sets = engine, home, a.logger(), sets
 			w := a.newWatcher()
 			e.Watch = w
+			if controls {
+				return a.runControls(cmd, &core.Controls{Evaluation: e, Seeds: seeds, Work: work}, dev)
+			}
 			res, err := e.Run(cmd.Context())
 			w.done()
 			if err != nil {
@@ -67,6 +80,9 @@ the scores of each group of a field, the largest gap and its interval.`,
 	f.StringVar(&e.Data, "data", "", "labelled data: a file, a folder, or a dataset of the model's domain")
 	f.StringVar(&e.Compare, "compare", "", "second model folder, scored on the same rows")
 	f.StringVar(&e.By, "by", "", "field of the data whose groups are compared")
+	f.BoolVar(&controls, "controls", false, "hold the injected knowledge against controls, trained in processes of their own")
+	f.IntVar(&seeds, "seeds", 3, "runs of each arm of --controls")
+	f.StringVar(&work, "work", "", "folder of the runs of --controls (default: islm/controls in the model folder); finished runs are not repeated")
 	f.StringVar(&e.Split, "split", "", "which split of a folder: test, valid or train (default test, else valid)")
 	f.StringVar(&e.Precision, "precision", "fp32", "fp32, bf16 or auto")
 	f.StringVar(&e.Device, "device", "auto", "auto, cpu, cuda or cuda:N")

@@ -36,6 +36,7 @@ func (f *runFlags) register(cmd *cobra.Command) {
 
 func (a *app) train() *cobra.Command {
 	var f runFlags
+	var controls bool
 	cmd := &cobra.Command{
 		Use: "train", Short: "Fine-tune a base model on a domain and your data",
 		Long: `Fine-tune a base model on a domain and your data.
@@ -67,10 +68,15 @@ holds the plan, scores, log, TensorBoard events and report.html.`,
 			if err != nil {
 				return a.hintResume(cmd, &f, err)
 			}
-			return a.printResult(res)
+			if err := a.printResult(res); err != nil || !controls {
+				return err
+			}
+			return a.runControls(cmd, &core.Controls{Evaluation: core.Evaluation{Model: res.Dir, Data: res.Plan.Data.Path, Precision: "fp32", Device: "auto",
+				Home: run.Home, Catalog: run.Catalog, Engine: engine, Log: run.Log, Watch: run.Watch}}, f.dev)
 		},
 	}
 	f.register(cmd)
+	cmd.Flags().BoolVar(&controls, "controls", false, "then hold the injected knowledge against controls, as 'islm eval --controls' does")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "print the complete plan and stop")
 	return cmd
 }

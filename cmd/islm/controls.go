@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/islm-dev/islm/core"
+	"github.com/islm-dev/islm/core/report"
+)
+
+// runControls compares injected knowledge with its controls. Each run is a child
+// process: this program with the command train.
+func (a *app) runControls(cmd *cobra.Command, c *core.Controls, dev []string) error {
+	exe, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program's own path: %w", err)
+	}
+	c.Train = func(ctx context.Context, recipeFile, out string) error {
+		args := []string{"train", "--recipe", recipeFile, "--out", out, "--resume", "-q"}
+		for _, d := range dev {
+			args = append(args, "--dev", d)
+		}
+		child := exec.CommandContext(ctx, exe, args...)
+		child.Stderr = a.stderr
+		// An interrupted run saves its state and goes on the next time.
+		child.Cancel = func() error { return child.Process.Signal(os.Interrupt) }
+		child.WaitDelay = time.Minute
+		return child.Run()
+	}
+	res, err := c.Run(cmd.Context())
+	if w, ok := c.Watch.(*watcher); ok {
+		w.done()
+	}
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.print(res)
+	}
+	fmt.Fprintf(a.stdout, "injected: %s; %s of %s; seeds %s\n\n", strings.Join(res.Inject, ", "), res.Split, res.Data, strings.Trim(fmt.Sprint(res.Seeds), "[]"))
+	for _, head := range slices.Sorted(maps.Keys(res.Scores)) {
+		t := report.Table{Left: 4, Header: []string{"head", "arm", "score", "part", "n", "mean", "runs", "knowledge - arm", "95% interval", "p"}}
+		for _, s := range res.Scores[head] {
+			row := []string{head, s.Arm, s.Metric, orAll(s.Part), fmt.Sprint(s.N), fmt.Sprintf("%.3f", s.Mean), "", "", "", ""}
+			var runs []string
+			for _, v := range s.Runs {
+				runs = append(runs, fmt.Sprintf("%.3f", v))
+			}
+			row[6] = strings.Join(runs, " ")
+			for _, d := range res.Controls[s.Arm].Differences[head] {
+				if d.Metric == s.Metric && d.Part == s.Part {
+					row[7], row[8], row[9] = fmt.Sprintf("%+.3f", d.Diff), fmt.Sprintf("[%+.3f, %+.3f]", d.Range.Low, d.Range.High), fmt.Sprintf("%.3f", d.P)
+				}
+			}
+			t.Rows = append(t.Rows, row)
+		}
+		fmt.Fprintln(a.stdout, t.String())
+	}
+	for _, arm := range slices.Sorted(maps.Keys(res.Controls)) {
+		fmt.Fprintf(a.stdout, "%s: %s\n", arm, res.Controls[arm].Summary)
+	}
+	for _, n := range res.Notes {
+		fmt.Fprintln(a.stdout, n)
+	}
+	return nil
+}
+
+func orAll(part string) string {
+	if part == "" {
+		return "all"
+	}
+	return part
+}
