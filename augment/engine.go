@@ -2,6 +2,7 @@ package augment
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -66,6 +67,9 @@ type active struct {
 	rewriter edit.Rewriter
 	keeps    func(head string) bool
 	regexes  bool // some alternative is a regular expression
+	// the place among the rules of which one may act; size 0 for a rule on its own
+	group       uint64
+	place, size int
 }
 
 // pattern is one entry of the automaton.
@@ -132,9 +136,27 @@ func NewEngine(packs []*Pack, opt Options) (*Engine, sdk.Diagnostics) {
 			e.add(p, r)
 		}
 	}
+	e.choose()
 	e.index()
 	e.pool.New = func() any { return e.newState() }
 	return e, ds
+}
+
+// choose numbers the rules of each group of which one may act.
+func (e *Engine) choose() {
+	groups := map[string][]*active{}
+	for _, r := range e.rules {
+		if r.OneOf != "" {
+			name := r.pack.Manifest.Name + "/" + r.OneOf
+			groups[name] = append(groups[name], r)
+		}
+	}
+	for name, members := range groups {
+		sum := sha256.Sum256([]byte(name))
+		for i, r := range members {
+			r.group, r.place, r.size = binary.LittleEndian.Uint64(sum[:]), i, len(members)
+		}
+	}
 }
 
 func missing(n edit.Needs, r edit.Resources) string {
@@ -322,6 +344,12 @@ func (e *Engine) variant(st *state, ex *sdk.Example, d Draw) *sdk.Example {
 		return ex
 	}
 	for _, ri := range st.queue {
+		if r := e.rules[ri]; r.size > 1 && !st.chosen(e.opt.Seed, r) {
+			if st.trace != nil {
+				st.note(ri, edit.Match{}, NotDrawn, func() string { return fmt.Sprintf("another rule of %s was drawn", r.OneOf) })
+			}
+			continue
+		}
 		e.run(st, ri)
 	}
 	return e.finish(st)

@@ -512,6 +512,20 @@ func (p *Pack) Rule(id string) *CompiledRule {
 	return nil
 }
 
+// Needs is what the rules of the pack need from outside, together.
+func (p *Pack) Needs() edit.Needs {
+	var n edit.Needs
+	for _, r := range p.Rules {
+		n.Graph, n.Thesaurus, n.Coder = n.Graph || r.needs.Graph, n.Thesaurus || r.needs.Thesaurus, n.Coder || r.needs.Coder
+		for _, t := range r.needs.Types {
+			if !slices.Contains(n.Types, t) {
+				n.Types = append(n.Types, t)
+			}
+		}
+	}
+	return n
+}
+
 // String is name@version.
 func (p *Pack) String() string { return p.Manifest.Name + "@" + cmp.Or(p.Manifest.Version, "0") }
 

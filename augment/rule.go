@@ -42,9 +42,12 @@ type Rule struct {
 	// means all. Which ones is drawn.
 	MaxPerExample int `yaml:"max_per_example" json:"max_per_example,omitempty"`
 	// Priority decides between edits that overlap: the higher one stays.
-	Priority int        `yaml:"priority" json:"priority,omitempty"`
-	Labels   *LabelSpec `yaml:"labels" json:"labels"`
-	Tests    TestSpec   `yaml:"tests" json:"-"`
+	Priority int `yaml:"priority" json:"priority,omitempty"`
+	// OneOf names a group of the pack's rules of which one, drawn anew for each
+	// variant, may act.
+	OneOf  string     `yaml:"one_of" json:"one_of,omitempty"`
+	Labels *LabelSpec `yaml:"labels" json:"labels"`
+	Tests  TestSpec   `yaml:"tests" json:"-"`
 }
 
 // MatchSpec says where a rule matches: one of the keys from literal to any, and

@@ -476,6 +476,18 @@ func (st *state) lang(r *active) string {
 
 // seed gives the generator the state for one rule and example.
 func (st *state) seed(seed uint64, r *active) {
+	st.makeKey(seed)
+	st.pcg.Seed(mix(st.key[0]+r.key[0]), mix(st.key[1]+r.key[1]))
+}
+
+// chosen reports whether a rule is the one of its group that may act.
+func (st *state) chosen(seed uint64, r *active) bool {
+	st.makeKey(seed)
+	return int(mix(st.key[0]^mix(st.key[1]+r.group))%uint64(r.size)) == r.place
+}
+
+// makeKey makes the number that stands for seed, draw and example.
+func (st *state) makeKey(seed uint64) {
 	if !st.keyed {
 		b := append(st.buf[:0], "islm/rules.v1\x00"...)
 		b = binary.LittleEndian.AppendUint64(b, seed)
@@ -487,7 +499,6 @@ func (st *state) seed(seed uint64, r *active) {
 		st.key = [2]uint64{binary.LittleEndian.Uint64(sum[:]), binary.LittleEndian.Uint64(sum[8:])}
 		st.keyed = true
 	}
-	st.pcg.Seed(mix(st.key[0]+r.key[0]), mix(st.key[1]+r.key[1]))
 }
 
 // mix is the finalizer of SplitMix64 (Steele, Lea and Flood 2014).

@@ -30,6 +30,7 @@ type data struct {
 	maxLength   int
 	tokDigest   string
 	knowledge   *knowledge
+	rules       *rules
 }
 
 type dataRequest struct {
@@ -98,6 +99,14 @@ func openData(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 		return nil, ds, err
 	}
 	d.loader = corpus.NewLoader(d.set.Train, plan, d.maxLength)
+	d.rules, more, err = openRules(ctx, plan, req.plugins)
+	ds = append(ds, more...)
+	if err != nil || ds.HasErrors() {
+		return nil, ds, err
+	}
+	if err := d.rules.vary(d.loader, &corpus.Encoder{Tokenizer: tok, MaxLength: d.maxLength, Heads: c.Heads, Knowledge: req.knowledge.encoder()}, c.Train); err != nil {
+		return nil, ds, err
+	}
 	d.valid, d.test = d.set.Sources()
 	return d, ds, nil
 }
@@ -135,6 +144,9 @@ func (d *data) stages() []Stage {
 	var before []Stage
 	if d.knowledge != nil {
 		before = d.knowledge.stages
+	}
+	if d.rules != nil {
+		before = slices.Concat(before, d.rules.stages)
 	}
 	return append(slices.Clone(before), []Stage{
 		{"tokenizer", d.tokDigest, fmt.Sprintf("%d pieces", d.tokenizer.VocabSize()), true},

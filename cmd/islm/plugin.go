@@ -98,7 +98,7 @@ func (a *app) pluginCheck() *cobra.Command {
 			if len(args) == 0 {
 				return usageError{errors.New("name a plugin's folder or binary")}
 			}
-			o := sdktest.Options{Only: only, Logger: a.logger()}
+			o := sdktest.Options{Only: only, Logger: a.logger(), Rules: ruleBook}
 			for _, s := range skips {
 				o.Skip = append(o.Skip, sdktest.ParseSkip(s))
 			}

@@ -20,8 +20,11 @@ const bucket = 50
 // by length and cut into batches, which are shuffled in turn. With padding max
 // the rows stay in their shuffled order and every batch has the full width. No
 // row is left out; the last batch may be short.
+//
+// With rules (Vary) each epoch shows other variants of the examples; see Varied.
 type Loader struct {
 	shard   *Shard
+	varied  *Varied // nil: the shard's rows as they are
 	seed    uint64
 	size    int
 	width   int // padded width, 0 = the longest row's
@@ -38,15 +41,24 @@ func NewLoader(shard *Shard, plan *recipe.Plan, maxLength int) *Loader {
 	return l
 }
 
-// Len is the number of examples.
-func (l *Loader) Len() int { return l.shard.Len() }
+// Len is the number of rows in an epoch: the examples, and the variants that are
+// added to them.
+func (l *Loader) Len() int {
+	if l.varied == nil {
+		return l.shard.Len()
+	}
+	return l.shard.Len() * (1 + l.varied.Mode.Add)
+}
 
 // Steps is the number of batches in an epoch.
-func (l *Loader) Steps(int) int { return (l.shard.Len() + l.size - 1) / l.size }
+func (l *Loader) Steps(int) int { return (l.Len() + l.size - 1) / l.size }
+
+// widthOf is the width of a row, of a variant that of its example.
+func (l *Loader) widthOf(row int) int { return l.shard.Width(row % l.shard.Len()) }
 
 // order returns the batches of an epoch as row numbers.
 func (l *Loader) order(epoch int) [][]int {
-	n := l.shard.Len()
+	n := l.Len()
 	rows := make([]int, n)
 	for i := range rows {
 		rows[i] = i
@@ -60,7 +72,7 @@ func (l *Loader) order(epoch int) [][]int {
 	if sorted {
 		for from := 0; from < n; from += bucket * l.size {
 			part := rows[from:min(from+bucket*l.size, n)]
-			slices.SortStableFunc(part, func(a, b int) int { return cmp.Compare(l.shard.Width(a), l.shard.Width(b)) })
+			slices.SortStableFunc(part, func(a, b int) int { return cmp.Compare(l.widthOf(a), l.widthOf(b)) })
 		}
 	}
 	batches := make([][]int, 0, l.Steps(epoch))
@@ -81,21 +93,31 @@ func (l *Loader) Epoch(ctx context.Context, epoch, from int) iter.Seq2[*recipe.B
 		if from > len(batches) {
 			return
 		}
-		stream(ctx, l.shard, batches[max(from, 0):], l.width, yield)
+		stream(ctx, batches[max(from, 0):], yield, func(rows []int) (*recipe.Batch, error) {
+			if l.varied == nil {
+				return l.shard.batch(rows, l.width), nil
+			}
+			return l.varied.batch(l.shard, rows, epoch, l.width)
+		})
 	}
 }
 
 // stream makes batches ahead of their use.
-func stream(ctx context.Context, shard *Shard, batches [][]int, width int, yield func(*recipe.Batch, error) bool) {
+func stream(ctx context.Context, batches [][]int, yield func(*recipe.Batch, error) bool, batch func(rows []int) (*recipe.Batch, error)) {
+	type made struct {
+		batch *recipe.Batch
+		err   error
+	}
 	ctx, cancel := context.WithCancel(ctx)
-	ready := make(chan *recipe.Batch, 4)
+	ready := make(chan made, 4)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		defer close(ready)
 		for _, rows := range batches {
+			b, err := batch(rows)
 			select {
-			case ready <- shard.batch(rows, width):
+			case ready <- made{b, err}:
 			case <-ctx.Done():
 				return
 			}
@@ -110,12 +132,11 @@ func stream(ctx context.Context, shard *Shard, batches [][]int, width int, yield
 			yield(nil, err)
 			return
 		}
-		b, ok := <-ready
+		m, ok := <-ready
 		if !ok {
-			yield(nil, ctx.Err())
-			return
+			m.err = ctx.Err()
 		}
-		if !yield(b, nil) {
+		if !yield(m.batch, m.err) || m.err != nil {
 			return
 		}
 	}
@@ -152,7 +173,7 @@ func (s *Source) Batches(ctx context.Context, size int) iter.Seq2[*recipe.Batch,
 			rows[i] = i
 		}
 		slices.SortStableFunc(rows, func(a, b int) int { return cmp.Compare(s.shard.Width(a), s.shard.Width(b)) })
-		stream(ctx, s.shard, slices.Collect(slices.Chunk(rows, max(1, size))), 0, yield)
+		stream(ctx, slices.Collect(slices.Chunk(rows, max(1, size))), yield, func(rows []int) (*recipe.Batch, error) { return s.shard.batch(rows, 0), nil })
 	}
 }
 

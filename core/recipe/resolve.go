@@ -508,10 +508,6 @@ func (r *resolver) whole() {
 	if p.Train.Patience > 0 && p.Train.EvalEvery < 0 {
 		r.report(at("train.patience"), wrong("recipe.conflict", "train.patience wants validations, train.eval_every is off"))
 	}
-	if len(p.Augment.Packs) > 0 {
-		bad := &problem{code: "recipe.value", summary: "augment.packs: this version applies no rule packs", remedy: "leave augment.packs out", index: -1}
-		r.report(at("augment.packs"), bad)
-	}
 	for _, l := range p.Knowledge.EntityLayers {
 		if l != math.Trunc(l) {
 			r.report(at("knowledge.entity_layers"), wrong("recipe.type", "knowledge.entity_layers wants whole numbers, this is %s", formatFloat(l)))

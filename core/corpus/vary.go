@@ -1,0 +1,85 @@
+package corpus
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+
+	"github.com/islm-dev/islm/augment"
+	"github.com/islm-dev/islm/core/recipe"
+	"github.com/islm-dev/islm/sdk"
+)
+
+// Varied makes the rows of training batches from rules, anew in each epoch. In
+// mode replace each example is shown as one of its variants, or as it is where no
+// rule fires; in mode add: K it is shown, and K variants beside it, so that an
+// epoch has 1+K times as many rows.
+//
+// What an epoch shows depends on the engine's seed, the epoch, the example's ID
+// and the rules alone: neither workers nor a resume change it.
+type Varied struct {
+	Examples []sdk.Example // those of the shard, in its order
+	Encoder  *Encoder
+	Engine   *augment.Engine
+	Mode     augment.Mode
+}
+
+// Vary makes the loader show variants.
+func (l *Loader) Vary(v *Varied) error {
+	if len(v.Examples) != l.shard.Len() {
+		return fmt.Errorf("vary training data: %d examples for %d rows", len(v.Examples), l.shard.Len())
+	}
+	l.varied = v
+	return nil
+}
+
+// row makes one row of an epoch. Row numbers count the examples first, then the
+// first variants of all, and so on.
+func (v *Varied) row(shard *Shard, row, epoch int) (*recipe.Encoded, error) {
+	n := len(v.Examples)
+	i, copies := row%n, row/n
+	draw := augment.Draw{Epoch: epoch}
+	if v.Mode.Add > 0 {
+		if copies == 0 {
+			return shard.At(i), nil
+		}
+		draw.Copy = copies - 1
+	}
+	ex := &v.Examples[i]
+	out := v.Engine.Variant(ex, draw)
+	if out == ex {
+		return shard.At(i), nil
+	}
+	enc, err := v.Encoder.Encode(out)
+	if err != nil {
+		return nil, fmt.Errorf("encode a variant of %s: %w", ex.ID, err)
+	}
+	return enc, nil
+}
+
+// batch makes a batch on a few goroutines.
+func (v *Varied) batch(shard *Shard, rows []int, epoch, width int) (*recipe.Batch, error) {
+	b := &recipe.Batch{Rows: make([]*recipe.Encoded, len(rows)), Index: make([]int, len(rows)), Width: width}
+	workers := min(4, runtime.GOMAXPROCS(0), 1+len(rows)/8)
+	errs := make([]error, workers)
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for k := w; k < len(rows) && errs[w] == nil; k += workers {
+				b.Rows[k], errs[w] = v.row(shard, rows[k], epoch)
+			}
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	for k, r := range rows {
+		b.Index[k] = r % len(v.Examples)
+		b.Tokens += b.Rows[k].Width()
+		b.Width = max(b.Width, b.Rows[k].Width())
+	}
+	return b, nil
+}

@@ -1,0 +1,141 @@
+package core
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/islm-dev/islm/augment"
+	"github.com/islm-dev/islm/augment/packs"
+	"github.com/islm-dev/islm/core/corpus"
+	"github.com/islm-dev/islm/core/recipe"
+	"github.com/islm-dev/islm/sdk"
+)
+
+// rules are the rule packs of a run.
+type rules struct {
+	engine *augment.Engine
+	mode   augment.Mode
+	stages []Stage
+}
+
+// openRules loads the packs that a plan names: those of its plugins by their
+// names, folders, and those that come with islm. It comes before the plugins are
+// gone. nil when the plan names none.
+func openRules(ctx context.Context, plan *recipe.Plan, ps plugins) (*rules, sdk.Diagnostics, error) {
+	if len(plan.Augment.Packs) == 0 {
+		return nil, nil, nil
+	}
+	var ds sdk.Diagnostics
+	r := &rules{}
+	var err error
+	if r.mode, err = augment.ParseMode(plan.Augment.Mode); err != nil {
+		ds.Add(sdk.Diagnostic{Code: "recipe.value", Path: "augment.mode", Summary: err.Error()})
+	}
+	offered, more, err := ps.packs(ctx)
+	if ds = append(ds, more...); err != nil {
+		return nil, ds, err
+	}
+	var chosen []*augment.Pack
+	for _, name := range plan.Augment.Packs {
+		p, more := findPack(name, offered)
+		if ds = append(ds, more...); p != nil {
+			chosen = append(chosen, p)
+		}
+	}
+	if ds.HasErrors() {
+		return nil, ds, nil
+	}
+	graph, more, err := ps.graph(ctx, chosen)
+	if ds = append(ds, more...); err != nil || ds.HasErrors() {
+		return nil, ds, err
+	}
+	r.engine, more = augment.NewEngine(chosen, augment.Options{Seed: plan.Seed, Bare: true, Resources: augment.Resources{Graph: graph}})
+	ds = append(ds, more...)
+	for _, p := range chosen {
+		r.stages = append(r.stages, Stage{"rules", "sha256:" + p.Digest, fmt.Sprintf("%s: %d rules", p, len(p.Rules)), true})
+	}
+	return r, ds, nil
+}
+
+// graph is the knowledge graph of the plugins, for packs that ask one; else nil.
+func (ps plugins) graph(ctx context.Context, chosen []*augment.Pack) (augment.Graph, sdk.Diagnostics, error) {
+	if !slices.ContainsFunc(chosen, func(p *augment.Pack) bool { return p.Needs().Graph }) {
+		return nil, nil, nil
+	}
+	var entities []sdk.Entity
+	var facts []sdk.Fact
+	var ds sdk.Diagnostics
+	for _, p := range ps {
+		items, more, err := sdk.Collect(p.host.Facts(ctx))
+		if ds = append(ds, more...); err != nil {
+			return nil, ds, fmt.Errorf("read the facts of %s: %w", p.about.Name, err)
+		}
+		for _, it := range items {
+			if it.Entity != nil {
+				entities = append(entities, *it.Entity)
+			}
+			if it.Fact != nil {
+				facts = append(facts, *it.Fact)
+			}
+		}
+	}
+	if len(entities) == 0 {
+		return nil, ds, nil
+	}
+	return augment.NewMemoryGraph(entities, facts), ds, nil
+}
+
+// packs are the rule packs of the plugins.
+func (ps plugins) packs(ctx context.Context) ([]*augment.Pack, sdk.Diagnostics, error) {
+	var out []*augment.Pack
+	var ds sdk.Diagnostics
+	for _, p := range ps {
+		files, more, err := sdk.Collect(p.host.Rules(ctx))
+		if ds = append(ds, more...); err != nil {
+			return nil, ds, fmt.Errorf("read the rules of %s: %w", p.about.Name, err)
+		}
+		if len(files) == 0 {
+			continue
+		}
+		own, more := augment.FromPlugin(p.about.Name, p.about.Version, files, augment.LoadOptions{Prefix: p.about.Name})
+		out, ds = append(out, own...), append(ds, more...)
+	}
+	return out, ds, nil
+}
+
+// findPack finds a pack by the name that a plan gives.
+func findPack(name string, offered []*augment.Pack) (*augment.Pack, sdk.Diagnostics) {
+	for _, p := range offered {
+		if p.Manifest.Name == name {
+			return p, nil
+		}
+	}
+	if _, err := os.Stat(filepath.Join(name, augment.PackFile)); err == nil {
+		return augment.LoadDir(name, augment.LoadOptions{})
+	}
+	if slices.Contains(packs.Names(), name) {
+		return packs.Load(name)
+	}
+	known := packs.Names()
+	for _, p := range offered {
+		known = append(known, p.Manifest.Name)
+	}
+	d := sdk.Diagnostic{Severity: sdk.Error, Code: "augment.packs", Path: "augment.packs", Summary: fmt.Sprintf("there is no rule pack %q", name),
+		Remedy: "name a folder with pack.yaml, or one of: " + strings.Join(known, ", ")}
+	if near := sdk.Nearest(name, known); near != "" {
+		d.Remedy = fmt.Sprintf("did you mean %q? (%s)", near, d.Remedy)
+	}
+	return nil, sdk.Diagnostics{d}
+}
+
+// vary makes a loader show variants of its examples.
+func (r *rules) vary(l *corpus.Loader, encoder *corpus.Encoder, train []sdk.Example) error {
+	if r == nil {
+		return nil
+	}
+	return l.Vary(&corpus.Varied{Examples: train, Encoder: encoder, Engine: r.engine, Mode: r.mode})
+}
