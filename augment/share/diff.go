@@ -173,9 +173,7 @@ func readPack(fsys fs.FS) (*readablePack, error) {
 			return nil, fmt.Errorf("read %s: %w", id, err)
 		}
 		if ext := path.Ext(name); ext != ".yaml" && ext != ".yml" {
-			s := newSum()
-			_, _ = s.Write(data) // a hash takes all
-			p.files[name] = s.hex()
+			p.files[name] = Digest(data)
 			continue
 		}
 		ds.Add(p.read(name, data)...)
@@ -217,9 +215,7 @@ func (p *readablePack) read(name string, data []byte) sdk.Diagnostics {
 		ds.Add(sdk.Diagnostic{Code: "share.rule", File: name, Summary: "the file cannot be compared: " + err.Error()})
 		return ds
 	}
-	s := newSum()
-	_, _ = s.Write(raw) // a hash takes all
-	p.files[name] = s.hex()
+	p.files[name] = Digest(raw)
 	return ds
 }
 

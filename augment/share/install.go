@@ -38,8 +38,8 @@ type Accept struct {
 	Inspect func(c Content, dir string) error
 }
 
-// check compares an offer with the lock.
-func (a Accept) check(c Content) error {
+// Compare compares what is offered with the lock.
+func (a Accept) Compare(c Content) error {
 	if a.Kind != "" && c.Kind != a.Kind {
 		return refuse("share.kind", "", "this is a %s, a %s is wanted", c.Kind, a.Kind)
 	}
@@ -95,7 +95,7 @@ func (s Store) install(ctx context.Context, o *offer, accept Accept) (*Installed
 	if err != nil {
 		return nil, err
 	}
-	if err := accept.check(o.content); err != nil {
+	if err := accept.Compare(o.content); err != nil {
 		return nil, err
 	}
 	target := s.dir(o.content.Kind, o.content.SHA256)

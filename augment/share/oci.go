@@ -426,7 +426,7 @@ func (p *Place) Check(ctx context.Context, accept Accept) (*Verdict, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := accept.check(o.content); err != nil {
+	if err := accept.Compare(o.content); err != nil {
 		return nil, err
 	}
 	return v, o.receive(ctx, sigs, func(string, int64, io.Reader) error { return nil })

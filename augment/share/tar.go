@@ -133,6 +133,13 @@ func (s *sum) Write(p []byte) (int, error) {
 
 func (s *sum) hex() string { return hex.EncodeToString(s.h.Sum(nil)) }
 
+// Digest is the sha256 of some bytes in the form that locks use.
+func Digest(data []byte) string {
+	s := newSum()
+	_, _ = s.Write(data) // a hash takes all
+	return s.hex()
+}
+
 // readTar reads a tar of which no byte is trusted and hands its files over, each
 // to be read before the function returns. It accepts only the one form that
 // writeTar gives. The limits of the kind hold for what comes out; r bounds what

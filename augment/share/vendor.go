@@ -75,7 +75,7 @@ func VerifyDir(ctx context.Context, dir string, id ID, accept Accept) (*Verdict,
 	if err != nil {
 		return nil, err
 	}
-	if err := accept.check(c); err != nil {
+	if err := accept.Compare(c); err != nil {
 		return nil, err
 	}
 	return v, o.receive(ctx, sigs, func(string, int64, io.Reader) error { return nil })

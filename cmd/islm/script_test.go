@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -57,6 +58,11 @@ func runScripts(t *testing.T, dir string) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":  exits,
 			"faulty": linkFaulty,
+			// trust KEY.pub POLICY names a public key in a policy that ends where it belongs.
+			"trust": func(ts *testscript.TestScript, _ bool, args []string) {
+				pub := strings.Fields(ts.ReadFile(args[0]))
+				ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(strings.ReplaceAll(ts.ReadFile(args[1]), "PUBLIC", pub[len(pub)-1])), 0o644))
+			},
 			// tiny DIR PIECES-FILE makes a small random BERT.
 			"tiny": func(ts *testscript.TestScript, _ bool, args []string) {
 				tinyBERT(t, ts.MkAbs(args[0]), toyWords, 32)
