@@ -18,6 +18,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/islm-dev/islm/core/train/kge"
 )
 
@@ -38,6 +40,7 @@ type Row struct {
 	Seconds   float64     `json:"seconds"`       // wall time of everything
 	Train     float64     `json:"train_seconds"` // in steps
 	Eval      float64     `json:"eval_seconds"`
+	CPUTime   float64     `json:"cpu_seconds"` // of all threads of this process
 	PeakRSS   int64       `json:"peak_rss_bytes"`
 	Bar       float64     `json:"bar"` // test MRR that was asked for, within 1800 seconds
 	Passed    bool        `json:"passed"`
@@ -156,6 +159,11 @@ func (b *bench) measure(ctx context.Context, row *Row) error {
 	}
 	row.Valid, row.Test, row.Epochs, row.BestEpoch = res.Valid, res.Test, res.Epochs, res.BestEpoch
 	row.Train, row.Eval, row.PeakRSS = res.Seconds, res.EvalSeconds, res.PeakRSS
+	var usage unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
+		return fmt.Errorf("ask for CPU time: %w", err)
+	}
+	row.CPUTime = time.Duration(usage.Utime.Nano() + usage.Stime.Nano()).Seconds()
 	row.Passed = res.Test.MRR >= row.Bar && row.Seconds <= 1800
 	row.Load += "; " + load()
 	row.Time = time.Now().UTC().Format(time.RFC3339)

@@ -60,18 +60,12 @@ func Collect(entities []string, train, valid, test []Named) (*Data, error) {
 		d.Entities = slices.Sorted(maps.Keys(ents))
 	}
 	for i, name := range d.Entities {
-		if strings.ContainsAny(name, "\r\n") {
-			return nil, fmt.Errorf("collect facts: the name %q has a line break", name)
-		}
 		ents[name] = int32(i)
 	}
 	if len(ents) != len(d.Entities) {
 		return nil, errors.New("collect facts: an entity is listed twice")
 	}
 	for i, name := range d.Relations {
-		if strings.ContainsAny(name, "\r\n") {
-			return nil, fmt.Errorf("collect facts: the name %q has a line break", name)
-		}
 		rels[name] = int32(i)
 	}
 	for i, into := range []*[]Triple{&d.Train, &d.Valid, &d.Test} {
@@ -88,6 +82,18 @@ func Collect(entities []string, train, valid, test []Named) (*Data, error) {
 		*into = slices.Compact(out)
 	}
 	return d, nil
+}
+
+// check refuses names that cannot be written one a line.
+func (d *Data) check() error {
+	for _, names := range [][]string{d.Entities, d.Relations} {
+		for _, name := range names {
+			if strings.ContainsAny(name, "\r\n") {
+				return fmt.Errorf("the name %q has a line break", name)
+			}
+		}
+	}
+	return nil
 }
 
 func compare(a, b Triple) int {

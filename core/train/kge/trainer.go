@@ -27,6 +27,9 @@ func Train(ctx context.Context, job Job) (_ *Result, err error) {
 	if err := job.Settings.Check().Err(); err != nil {
 		return nil, err
 	}
+	if err := job.Data.check(); err != nil {
+		return nil, err
+	}
 	if err := OpenDir(job.Dir, job.Resume); err != nil {
 		return nil, err
 	}
