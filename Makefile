@@ -7,7 +7,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: all build bootstrap demo test test-pure test-torch race check fmt vet lint generated parity py bench clean help
+.PHONY: all build bootstrap demo test registry test-pure test-torch race check fmt vet lint generated parity py bench clean help
 
 PLUGINS := finance medical legal industrial
 GOFLAGS_BUILD := -trimpath -buildvcs=false
@@ -38,7 +38,14 @@ demo: build
 	@out=$$(mktemp -d "$${TMPDIR:-/tmp}/islm-demo.XXXXXX")/model; \
 	bin/islm train --domain finance --out "$$out" && printf '\nThe model and its report: %s\n' "$$out"
 
-test: bootstrap test-pure test-torch
+test: bootstrap registry test-pure test-torch
+
+# Debian's docker-registry, for the tests of sharing. Where it cannot be installed
+# they run against a registry of their own and say so.
+registry:
+	@command -v docker-registry >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends docker-registry; } >/dev/null 2>&1; } || \
+	  echo "docker-registry is not installed: its test is left out"
 
 # Everything that needs no libtorch, with the race detector.
 test-pure:
