@@ -109,7 +109,10 @@ func (b *Bert) Encode(in *Input, pass *Pass) *torch.Tensor {
 		hidden, attention = 0, 0
 	}
 	x := torch.Scoped(func() *torch.Tensor {
-		x := torch.Embedding(b.word.Value, in.IDs)
+		x := in.words
+		if x == nil {
+			x = b.knowledge.embedded(torch.Embedding(b.word.Value, in.IDs), in)
+		}
 		place := b.position.Value.Narrow(0, 0, t)
 		if in.positions != nil {
 			place = torch.Embedding(b.position.Value.Narrow(0, 0, b.position.Value.Size(0)), in.positions)
@@ -119,7 +122,7 @@ func (b *Bert) Encode(in *Input, pass *Pass) *torch.Tensor {
 		} else {
 			x = x.Add(torch.Embedding(b.types.Value, in.Types))
 		}
-		x = torch.LayerNorm(b.knowledge.embedded(x, in).Add(place), b.norm.weight.Value, b.norm.bias.Value, b.norm.eps)
+		x = torch.LayerNorm(x.Add(place), b.norm.weight.Value, b.norm.bias.Value, b.norm.eps)
 		return torch.Dropout(x, hidden, pass.mask(placeEmbeddings, in))
 	})
 	pass.probe("embeddings", x)

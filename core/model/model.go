@@ -98,6 +98,10 @@ type Input struct {
 	features  *torch.Tensor // int64 [B, T, Slots]
 	linked    *torch.Tensor // int64 [P]: flat positions of pieces of linked mentions
 	vectors   *torch.Tensor // float [P, Dim]: the vectors of their entities
+
+	// words stands for the word embeddings of IDs, knowledge included [B, T, H];
+	// nil outside of explanations.
+	words *torch.Tensor
 }
 
 // Input pads rows to width, which is 0 for the longest. Its tensors belong to
