@@ -196,6 +196,16 @@ func (a *automaton) emit(dst []hit, state uint32, end int) []hit {
 // sortMatches orders matches by start and, at the same start, the longer first,
 // then keeps the leftmost-longest ones that do not overlap.
 func sortMatches(ms []edit.Match) []edit.Match {
+	tidy := true // as the words of a text are
+	for i := range ms[1:] {
+		if ms[i].End > ms[i+1].Start {
+			tidy = false
+			break
+		}
+	}
+	if tidy {
+		return ms
+	}
 	slices.SortStableFunc(ms, func(a, b edit.Match) int {
 		if a.Start != b.Start {
 			return a.Start - b.Start

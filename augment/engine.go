@@ -110,6 +110,7 @@ const largeList = 5000
 func NewEngine(packs []*Pack, opt Options) (*Engine, sdk.Diagnostics) {
 	var ds sdk.Diagnostics
 	e := &Engine{opt: opt, byLabel: map[string][]uint32{}, table: classTable()}
+	e.opt.Resources.Thesaurus = remember(opt.Resources.Thesaurus)
 	seen := map[string]bool{}
 	for _, p := range packs {
 		if p.bad {
