@@ -116,15 +116,17 @@ func Apply(ex *sdk.Example, edits []Edit, keeps func(head string) bool) sdk.Exam
 			break
 		}
 	}
-	if same && ex.Tokens == nil {
+	added := newHeads(ex, edits, keeps)
+	if same && ex.Tokens == nil && added == nil {
 		return out
 	}
-	heads := make([]string, 0, len(ex.Labels))
+	heads := make([]string, 0, len(ex.Labels)+len(added))
 	for h := range ex.Labels {
 		if keeps(h) {
 			heads = append(heads, h)
 		}
 	}
+	heads = append(heads, added...)
 	slices.Sort(heads)
 	moved := make([][]sdk.Span, len(heads)) // spans of each head, those of tags too
 	var borders []int
@@ -149,7 +151,7 @@ func Apply(ex *sdk.Example, edits []Edit, keeps func(head string) bool) sdk.Exam
 		l := ex.Labels[h]
 		switch {
 		case l.Tags == nil:
-			if l.Spans != nil {
+			if l.Spans != nil || slices.Contains(added, h) {
 				l.Spans = moved[i]
 			}
 		case EntityTags(l.Tags):
@@ -171,10 +173,26 @@ func Apply(ex *sdk.Example, edits []Edit, keeps func(head string) bool) sdk.Exam
 		}
 		out.Labels[h] = l
 	}
-	if ex.Labels == nil {
+	if ex.Labels == nil && added == nil {
 		out.Labels = nil
 	}
 	return out
+}
+
+// newHeads are the heads of marks that the example has no label for, in an edit
+// that replaces the whole text: what it marks is all there is to mark. In part of a
+// text new labels would leave the rest looking as if there were none.
+func newHeads(ex *sdk.Example, edits []Edit, keeps func(head string) bool) []string {
+	if len(edits) != 1 || edits[0].Start != 0 || edits[0].End != len(ex.Text) {
+		return nil
+	}
+	var added []string
+	for _, m := range edits[0].Marks {
+		if _, ok := ex.Labels[m.Head]; !ok && keeps(m.Head) && !slices.Contains(added, m.Head) {
+			added = append(added, m.Head)
+		}
+	}
+	return added
 }
 
 // mover carries places of an example over to its edited text.

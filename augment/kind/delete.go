@@ -51,32 +51,48 @@ func (d *remover) Edit(c *edit.Context) {
 		d.cut(c, start, end)
 		return
 	}
-	left, cut := 0, 0
+	d.thin(c, start, end)
+}
+
+// thin deletes words at random, those side by side in one edit.
+func (d *remover) thin(c *edit.Context, start, end int) {
+	left := false
+	from, to := -1, -1 // words side by side that go
+	flush := func(next int) {
+		if from < 0 {
+			return
+		}
+		// the blank behind goes along, at the end of a clause that in front
+		if blankAfter(c.Text, to) && next >= 0 {
+			to++
+		} else if blankBefore(c.Text, from) {
+			from--
+		}
+		c.Delete(from, to)
+		from = -1
+	}
 	for _, w := range c.Words() {
 		if w.Start < start || w.End > end {
 			continue
 		}
 		if r, _ := utf8.DecodeRuneInString(c.Text[w.Start:]); !edit.IsWord(r) {
+			flush(-1)
 			continue
 		}
 		if c.Rand.Float64() >= d.share || overlapsSpan(c, w.Start, w.End) {
-			left++
+			left = true
+			flush(w.Start)
 			continue
 		}
-		cut++
-		c.Delete(w.Start, blankEnd(c.Text, w.End))
+		if from < 0 {
+			from = w.Start
+		}
+		to = w.End
 	}
-	if left == 0 && cut > 0 { // a text without words says nothing
+	flush(-1)
+	if !left { // a text without words says nothing
 		c.Begin(c.Match)
 	}
-}
-
-// blankEnd takes the blank after a word along.
-func blankEnd(t string, end int) int {
-	if blankAfter(t, end) {
-		return end + 1
-	}
-	return end
 }
 
 func (d *remover) cut(c *edit.Context, start, end int) {

@@ -102,7 +102,10 @@ func (in *insertion) Edit(c *edit.Context) {
 	for to < len(words) && words[to].End <= end {
 		to++
 	}
-	if from == to {
+	if !slices.ContainsFunc(words[from:to], func(w sdkToken) bool {
+		r, _ := utf8.DecodeRuneInString(c.Text[w.Start:])
+		return edit.IsWord(r)
+	}) {
 		return
 	}
 	if in.share > 0 {

@@ -113,7 +113,10 @@ func (s *scanner) dateAt(i, end int) (d date, to int, ok bool) {
 // bareYear reports that a number of four digits reads as a year: a word such as in
 // or since stands before it, a month, an opening bracket, or nothing.
 func bareYear(t string, i int) bool {
-	if i == 0 || t[i-1] == '(' {
+	if i == 0 { // a heading
+		return i+4 == len(t) || strings.IndexByte(":,;.)", t[i+4]) >= 0
+	}
+	if t[i-1] == '(' {
 		return true
 	}
 	w := wordBefore(t, i)

@@ -148,13 +148,13 @@ func repairArticle(c *edit.Context, start int, old, text string) {
 	switch article := t[from:i]; article {
 	case "a", "A":
 		if !vowelSound(old) && vowelSound(text) {
-			c.Insert(i, "n")
+			n := "n"
+			if article == "A" && casingOf(text) == upper && !spelled(text) { // A FALL in a headline
+				n = "N"
+			}
+			c.Insert(i, n)
 		}
-	case "an", "An":
-		if vowelSound(old) && !vowelSound(text) {
-			c.Delete(from+1, i)
-		}
-	case "AN":
+	case "an", "An", "AN":
 		if vowelSound(old) && !vowelSound(text) {
 			c.Delete(from+1, i)
 		}
