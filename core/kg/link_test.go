@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/islm-dev/islm/augment/gazetteer"
+	"github.com/islm-dev/islm/sdk"
 )
 
 // linkFixture is a graph of a few entities.
@@ -292,4 +294,62 @@ func TestLinkAnyText(t *testing.T) {
 		}
 		group.Wait()
 	})
+}
+
+// A compiled view links as the graph that it was made from.
+func TestViewLinks(t *testing.T) {
+	items := func(yield func(sdk.FactItem, error) bool) {
+		for _, e := range []sdk.Entity{
+			{ID: "planet", Type: "Planet", Names: []string{"Mercury", "planet Mercury"}},
+			{ID: "metal", Type: "Element", Names: []string{"mercury", "Hg"}},
+			{ID: "sun", Type: "Star", Names: []string{"Sun", "太阳"}},
+			{ID: "tool", Names: []string{"thermometer"}},
+		} {
+			if !yield(sdk.FactItem{Entity: &e}, nil) {
+				return
+			}
+		}
+		for _, f := range []sdk.Fact{
+			{Subject: "planet", Relation: "orbits", Object: "sun"},
+			{Subject: "tool", Relation: "filled_with", Object: "metal", Weight: 0.5},
+			{Subject: "metal", Relation: "melting_point", Literal: "-38.8 °C"},
+		} {
+			if !yield(sdk.FactItem{Fact: &f}, nil) {
+				return
+			}
+		}
+	}
+	dir := filepath.Join(t.TempDir(), "graph")
+	_, err := Build(t.Context(), dir, "sky", items, BuildOptions{})
+	require.NoError(t, err)
+	store, err := Open(dir)
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), ViewName)
+	require.NoError(t, Compile(t.Context(), store, file, CompileOptions{}))
+	require.NoError(t, store.Close())
+	v, err := OpenView(file)
+	require.NoError(t, err)
+	defer v.Close()
+
+	text := "MERCURY is near the 太阳; Mercury fills a thermometer"
+	var got []string
+	for _, m := range v.Link(text, LinkOptions{}) {
+		got = append(got, text[m.Start:m.End]+" "+v.Entity(m.Entity).ID)
+	}
+	assert.Equal(t, []string{"MERCURY planet", "太阳 sun", "Mercury planet", "thermometer tool"}, got)
+	got = nil
+	for _, m := range v.Link("mercury in a thermometer", LinkOptions{Types: []string{"Element"}}) {
+		got = append(got, v.Entity(m.Entity).ID)
+	}
+	assert.Equal(t, []string{"metal"}, got)
+	metal, ok := v.Index("metal")
+	require.True(t, ok)
+	assert.Equal(t, "mercury, Hg (Element): melting point -38.8 °C", v.describe(metal))
+	planet, ok := v.Index("planet")
+	require.True(t, ok)
+	assert.Equal(t, "Mercury, planet Mercury (Planet): orbits Sun", v.describe(planet))
+	_, why := v.Linker(LinkOptions{}).Explain("Mercury and the Sun")
+	sun, ok := v.Index("sun")
+	require.True(t, ok)
+	assert.Equal(t, []int32{sun}, why[0][0].Near)
 }
