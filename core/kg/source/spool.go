@@ -61,6 +61,7 @@ type spool struct {
 	// seen remembers ids already written, so that the thousandth mention of an
 	// entity costs nothing; a slot holds two hashes, as one could collide.
 	seen  [][2]uint64
+	kept  int // mentions written since seen has grown
 	seeds [2]maphash.Seed
 	buf   []byte
 }
@@ -69,7 +70,7 @@ type spool struct {
 type ref struct{ start, id, end int }
 
 func newSpool(temp string) *spool {
-	s := &spool{temp: temp, budget: runBytes, seen: make([][2]uint64, seenSlots), seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
+	s := &spool{temp: temp, budget: runBytes, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
 	s.facts = &tape{s: s, name: "facts"}
 	return s
 }
@@ -91,11 +92,15 @@ func (s *spool) close() error {
 // mention adds an entity of which nothing but the id is known.
 func (s *spool) mention(id string) error {
 	h := [2]uint64{maphash.String(s.seeds[0], id), maphash.String(s.seeds[1], id)}
-	slot := &s.seen[h[0]%seenSlots]
+	if n := len(s.seen); n < seenSlots && s.kept >= n/2 {
+		s.seen, s.kept = make([][2]uint64, max(4*n, 1024)), 0
+	}
+	slot := &s.seen[h[0]%uint64(len(s.seen))]
 	if *slot == h {
 		return nil
 	}
 	*slot = h
+	s.kept++
 	return s.add(part{id: id})
 }
 

@@ -38,7 +38,7 @@ func readICD(in *input, s *sink) error {
 				cells[i] = strings.TrimSpace(cells[i])
 			}
 			switch {
-			case len(cells) > 3 || cells[0] == "" || cells[1] == "":
+			case cells[0] == "" || cells[1] == "":
 				bad("the line is neither a code with its title nor a code with its parent")
 			case cells[1] == "is_a" && len(cells) == 3:
 				if cells[2] == "" {
@@ -48,8 +48,8 @@ func readICD(in *input, s *sink) error {
 				s.fact(sdk.Fact{Subject: icdPrefix + cells[0], Relation: "is_a", Object: icdPrefix + cells[2]})
 			default:
 				p := part{id: icdPrefix + cells[0], typ: "Diagnosis", names: []name{{title(cells[0], cells[1]), 1}}}
-				if len(cells) == 3 {
-					for _, n := range listNames(cells[2]) {
+				for _, more := range cells[2:] {
+					for _, n := range listNames(more) {
 						p.names = append(p.names, name{n.text, 2})
 					}
 				}
