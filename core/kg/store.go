@@ -77,8 +77,8 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// Info says what the graph holds.
-func (s *Store) Info() Info { return s.header.Info }
+// Stats says what the graph holds.
+func (s *Store) Stats() Info { return s.header.Info }
 
 // Digest is the sha256 of the graph's sorted canonical N-Triples, in hexadecimal.
 func (s *Store) Digest() string { return s.header.Digest }

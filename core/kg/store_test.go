@@ -67,7 +67,7 @@ func TestStore(t *testing.T) {
 	s, info := build(t, dir, first(small()), second(small()))
 	defer func() { require.NoError(t, s.Close()) }()
 	assert.Equal(t, Info{Format: Format, Digest: info.Digest, Domain: "test", Entities: 5, Facts: 5, Names: 7}, *info)
-	assert.Equal(t, *info, s.Info())
+	assert.Equal(t, *info, s.Stats())
 
 	e, ok, err := s.Entity("http://x.example/e/1")
 	require.NoError(t, err)
