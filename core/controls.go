@@ -165,6 +165,7 @@ func (e *Controls) arm(ctx context.Context, b *Bundle, plan *recipe.Plan, arm st
 	if err != nil {
 		return err
 	}
+	defer trained.knowledge.close() //nolint:errcheck // only read
 	if err := comparable(b, trained); err != nil {
 		return err
 	}

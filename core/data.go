@@ -91,6 +91,9 @@ func openData(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 	for i := range d.heads {
 		d.heads[i] = plan.Apply(d.heads[i])
 	}
+	if req.knowledge.needsDecoys() {
+		req.knowledge.mark(findDecoys(req.knowledge.graph, [][]sdk.Example{c.Train, c.Valid, c.Test}, plan.Seed))
+	}
 	if d.tokDigest, err = tokenizerDigest(req.base); err != nil {
 		return nil, ds, err
 	}

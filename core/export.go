@@ -83,6 +83,13 @@ func (r *Run) provenance() (*report.Provenance, error) {
 	for _, in := range r.data.inputs() {
 		p.Data = append(p.Data, report.Artifact{Name: filepath.Base(in.Path), Role: in.Split, Digest: "sha256:" + in.SHA256, Size: in.Bytes, N: in.Examples})
 	}
+	if k := r.knowledge; k != nil && k.graph != nil {
+		name := r.plan.Knowledge.KG
+		if name == "" {
+			name = strings.Join(r.plan.Domain.Names, "+")
+		}
+		p.Knowledge = append(p.Knowledge, report.Artifact{Name: baseName(name), Role: strings.Join(r.plan.Knowledge.Inject, "+"), Digest: "sha256:" + k.graph.Digest(), N: k.graph.Entities()})
+	}
 	for _, pl := range r.plugins {
 		p.Plugins = append(p.Plugins, report.Artifact{Name: pl.about.Name, Version: pl.about.Version, Digest: "sha256:" + pl.entry.SHA256, Size: pl.entry.Size})
 		if pl.entry.Dev() {

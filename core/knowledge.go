@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/islm-dev/islm/core/corpus"
 	"github.com/islm-dev/islm/core/features"
+	"github.com/islm-dev/islm/core/kg"
 	"github.com/islm-dev/islm/core/recipe"
 	"github.com/islm-dev/islm/sdk"
 )
@@ -21,12 +23,16 @@ import (
 const (
 	KnowledgeDir = "knowledge" // the compiled view of the graph, features.json
 	FeaturesFile = "features.json"
+	DecoysFile   = "decoys.json" // only of a control
 )
 
 // knowledge is what a run or a finished model injects, open for reading.
 type knowledge struct {
 	corpus *corpus.Knowledge
+	graph  graph             // nil when no way needs one
+	view   string            // folder of the compiled view
 	specs  []sdk.FeatureSpec // of the word features
+	decoys []decoy           // what a control marks instead of names
 	stages []Stage
 }
 
@@ -43,7 +49,11 @@ func (k *knowledge) injection() *recipe.Injection {
 	if k == nil {
 		return nil
 	}
-	return k.corpus.Injection()
+	in := k.corpus.Injection()
+	if in != nil && k.corpus.Plan.Has(recipe.InjectEntity) {
+		in.Dim, in.Vector = k.graph.Dim(), k.graph.Vector
+	}
+	return in
 }
 
 // openFeatures makes the extractor of word features, if the plan wants one.
@@ -132,7 +142,7 @@ func newKnowledge(plan *recipe.Plan) *knowledge {
 }
 
 // openKnowledge opens what a run injects.
-func openKnowledge(_ context.Context, plan *recipe.Plan, ps plugins, _ string) (*knowledge, sdk.Diagnostics, error) {
+func openKnowledge(ctx context.Context, plan *recipe.Plan, ps plugins, home string) (*knowledge, sdk.Diagnostics, error) {
 	k := newKnowledge(plan)
 	var declared []sdk.FeatureSpec
 	for _, p := range ps {
@@ -143,7 +153,58 @@ func openKnowledge(_ context.Context, plan *recipe.Plan, ps plugins, _ string) (
 		}
 	}
 	ds := k.openFeatures(plan, declared)
-	return k, ds, nil
+	if ds.HasErrors() || !plan.Knowledge.NeedsGraph() {
+		return k, ds, nil
+	}
+	dir, stages, more, err := findView(ctx, plan, ps, home)
+	ds = append(ds, more...)
+	k.stages = append(k.stages, stages...)
+	if err != nil || ds.HasErrors() {
+		return k, ds, err
+	}
+	more, err = k.openGraph(dir, plan)
+	return k, append(ds, more...), err
+}
+
+// openGraph opens a compiled view as the plan's control sees it.
+func (k *knowledge) openGraph(dir string, plan *recipe.Plan) (ds sdk.Diagnostics, err error) {
+	real, err := openView(dir)
+	if err != nil {
+		if more, _, ok := sdk.DiagnosticsOf(err); ok {
+			return more, nil
+		}
+		return nil, fmt.Errorf("open the knowledge graph: %w", err)
+	}
+	if plan.Knowledge.Has(recipe.InjectEntity) && real.Dim() == 0 {
+		ds.Add(sdk.Diagnostic{Code: "knowledge.vectors", Path: "knowledge.vectors", Summary: "entity vectors are to be injected, but the graph has none", Remedy: "make them with 'islm kg embed' and name them with knowledge.vectors"})
+		return ds, real.Close()
+	}
+	k.view, k.graph = dir, controlled(real, plan.Knowledge.Control, plan.Seed)
+	if s, ok := k.graph.(*shuffledGraph); ok && plan.Knowledge.Has(recipe.InjectText) {
+		s.shuffleFacts()
+	}
+	k.corpus.Linker = k.graph
+	k.corpus.Digest += " graph " + k.graph.Digest()
+	return ds, nil
+}
+
+// needsDecoys reports whether the gazetteer marks stretches that are no names.
+func (k *knowledge) needsDecoys() bool {
+	return k != nil && k.graph != nil && k.corpus.Plan.Has(recipe.InjectGazetteer) && k.corpus.Plan.Control == recipe.ControlShuffled
+}
+
+// mark lets the gazetteer mark decoys.
+func (k *knowledge) mark(list []decoy) {
+	k.decoys = list
+	k.corpus.Marks = newDecoys(list, k.graph.Types())
+}
+
+// close ends the mapping of the view.
+func (k *knowledge) close() error {
+	if k == nil || k.graph == nil {
+		return nil
+	}
+	return k.graph.Close()
 }
 
 // saveKnowledge puts what prediction needs into the model's islm/knowledge.
@@ -155,14 +216,53 @@ func (r *Run) saveKnowledge() error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("save the knowledge: %w", err)
 	}
+	if r.knowledge.view != "" {
+		if err := copyFile(filepath.Join(r.knowledge.view, kg.ViewName), filepath.Join(dir, kg.ViewName)); err != nil {
+			return fmt.Errorf("save the knowledge: %w", err)
+		}
+	}
+	if r.knowledge.decoys != nil {
+		if err := writeJSON(filepath.Join(dir, DecoysFile), decoysDoc{decoysSchema, r.knowledge.decoys}); err != nil {
+			return err
+		}
+	}
 	if r.knowledge.specs == nil {
 		return nil
 	}
-	raw, err := json.MarshalIndent(featuresDoc{featuresSchema, r.knowledge.specs}, "", "  ")
+	return writeJSON(filepath.Join(dir, FeaturesFile), featuresDoc{featuresSchema, r.knowledge.specs})
+}
+
+func writeJSON(path string, doc any) error {
+	raw, err := json.MarshalIndent(doc, "", "  ")
 	if err != nil {
-		return fmt.Errorf("save the features: %w", err)
+		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
 	}
-	return writeWhole(filepath.Join(dir, FeaturesFile), append(raw, '\n'))
+	return writeWhole(path, append(raw, '\n'))
+}
+
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(out, in); err != nil {
+		out.Close()
+		return err
+	}
+	return out.Close()
+}
+
+const decoysSchema = "islm/decoys.v0"
+
+// decoysDoc is islm/knowledge/decoys.json.
+type decoysDoc struct {
+	Schema string  `json:"schema"`
+	Decoys []decoy `json:"decoys"`
 }
 
 const featuresSchema = "islm/features.v0"
@@ -180,20 +280,12 @@ func loadKnowledge(dir string, plan *recipe.Plan) (*knowledge, sdk.Diagnostics, 
 	}
 	k := newKnowledge(plan)
 	var ds sdk.Diagnostics
+	base := filepath.Join(dir, Own, KnowledgeDir)
 	if plan.Knowledge.Has(recipe.InjectFeatures) {
-		path := filepath.Join(dir, Own, KnowledgeDir, FeaturesFile)
-		raw, err := os.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			ds.Add(sdk.Diagnostic{Code: "model.knowledge", File: path, Summary: "the model's word features are missing", Remedy: "the folder is not complete: copy or train it again"})
-			return nil, ds, nil
-		}
-		if err != nil {
-			return nil, ds, fmt.Errorf("read the model's features: %w", err)
-		}
 		var doc featuresDoc
-		if err := json.Unmarshal(raw, &doc); err != nil || doc.Schema != featuresSchema {
-			ds.Add(sdk.Diagnostic{Code: "model.knowledge", File: path, Summary: fmt.Sprintf("this is not a list of word features of schema %s", featuresSchema), Remedy: "use the version of islm that wrote this model"})
-			return nil, ds, nil
+		more, err := readJSON(filepath.Join(base, FeaturesFile), &doc, func() bool { return doc.Schema == featuresSchema })
+		if ds = append(ds, more...); err != nil || ds.HasErrors() {
+			return nil, ds, err
 		}
 		named := *plan
 		named.Knowledge.Features = nil // those of the model, as they are
@@ -201,5 +293,36 @@ func loadKnowledge(dir string, plan *recipe.Plan) (*knowledge, sdk.Diagnostics, 
 			return nil, append(ds, more...), nil
 		}
 	}
+	if !plan.Knowledge.NeedsGraph() {
+		return k, ds, nil
+	}
+	more, err := k.openGraph(base, plan)
+	if ds = append(ds, more...); err != nil || ds.HasErrors() {
+		return nil, ds, err
+	}
+	if k.needsDecoys() {
+		var doc decoysDoc
+		more, err := readJSON(filepath.Join(base, DecoysFile), &doc, func() bool { return doc.Schema == decoysSchema })
+		if ds = append(ds, more...); err != nil || ds.HasErrors() {
+			return nil, ds, err
+		}
+		k.mark(doc.Decoys)
+	}
 	return k, ds, nil
+}
+
+// readJSON reads a file of islm/knowledge.
+func readJSON(path string, doc any, known func() bool) (ds sdk.Diagnostics, err error) {
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		ds.Add(sdk.Diagnostic{Code: "model.knowledge", File: path, Summary: "a part of the model's knowledge is missing", Remedy: "the folder is not complete: copy or train it again"})
+		return ds, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the model's knowledge: %w", err)
+	}
+	if err := json.Unmarshal(raw, doc); err != nil || !known() {
+		ds.Add(sdk.Diagnostic{Code: "model.knowledge", File: path, Summary: "the file is not what it should be, or of another version", Remedy: "use the version of islm that wrote this model"})
+	}
+	return ds, nil
 }

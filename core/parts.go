@@ -212,7 +212,7 @@ func nameOnly(b *Bundle, c *corpus.Corpus, split string, p *parts, dataset strin
 	return out
 }
 
-// plainRows are rows in memory, only to be scored.
+// plainRows are rows in memory.
 type plainRows []*recipe.Encoded
 
 // Len is the number of rows.
@@ -221,9 +221,9 @@ func (r plainRows) Len() int { return len(r) }
 // At returns row i.
 func (r plainRows) At(i int) *recipe.Encoded { return r[i] }
 
-// Batches yields nothing: no engine sees these rows.
-func (r plainRows) Batches(context.Context, int) iter.Seq2[*recipe.Batch, error] {
-	return func(func(*recipe.Batch, error) bool) {}
+// Batches yields the rows in their order.
+func (r plainRows) Batches(_ context.Context, size int) iter.Seq2[*recipe.Batch, error] {
+	return batchesOf(r, size)
 }
 
 // votes count labels by entity, by type and in all.

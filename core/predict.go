@@ -16,6 +16,8 @@ type Answer struct {
 	Text  string              `json:"text"`
 	TextB string              `json:"text_b,omitempty"`
 	Heads map[string]Answered `json:"heads"`
+	// Explain says what the answers came from, where that was asked.
+	Explain []Explanation `json:"explain,omitempty"`
 }
 
 // Answered is what one head says.

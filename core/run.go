@@ -101,6 +101,11 @@ var errFinished = errors.New("the run is finished")
 
 func (r *Run) run(ctx context.Context, stages []stage) (*Result, error) {
 	defer r.plugins.close()
+	defer func() {
+		if err := r.knowledge.close(); err != nil {
+			r.Log.Warn("close the knowledge graph", "error", err)
+		}
+	}()
 	for _, s := range stages {
 		if err := ctx.Err(); err != nil {
 			return nil, err

@@ -21,13 +21,21 @@ import (
 func (a *app) predict() *cobra.Command {
 	var model, text, textB, in, out, precision, device string
 	var threads int
+	var explain bool
+	var page string
 	cmd := &cobra.Command{
 		Use: "predict", Short: "Label new text with a model",
 		Long: `Label new text with a model: one text with --text, or a file with --in (JSONL
 with the field text, or one text per line; - is stdin). With --json, and in the
-file of --out, each input gives one JSON line.`,
+file of --out, each input gives one JSON line.
+
+--explain says what each answer came from: the words' shares in its log-odds
+by integrated gradients, checked by their sum and by masking words, and each
+fact that was injected, with the answer when it is removed. --html writes that
+as a page.`,
 		Example: `  islm predict --model runs/news --text "Profit rose 12 %."
-  islm predict --model runs/news --in new.jsonl --out labelled.jsonl`,
+  islm predict --model runs/news --in new.jsonl --out labelled.jsonl
+  islm predict --model runs/news --text "Profit rose 12 %." --explain --html why.html`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if model == "" || (cmd.Flags().Changed("text") == (in != "")) {
@@ -49,6 +57,14 @@ file of --out, each input gives one JSON line.`,
 				}
 			}
 			w := a.newWatcher()
+			if explain || page != "" {
+				answers, err := core.Explain(cmd.Context(), engine, b, examples, device, threads, func(e recipe.Event) { w.Event(e, nil) })
+				w.done()
+				if err != nil {
+					return err
+				}
+				return a.explained(answers, out, page)
+			}
 			answers, err := core.Predict(cmd.Context(), engine, b, examples, precision, device, threads, func(e recipe.Event) { w.Event(e, nil) })
 			w.done()
 			if err != nil {
@@ -75,6 +91,8 @@ file of --out, each input gives one JSON line.`,
 	f.StringVar(&textB, "text-b", "", "its second text, for heads of pairs")
 	f.StringVar(&in, "in", "", "file of texts: JSONL or one text per line; - is stdin")
 	f.StringVar(&out, "out", "", "write JSON lines to this file")
+	f.BoolVar(&explain, "explain", false, "say what each answer came from (in fp32)")
+	f.StringVar(&page, "html", "", "write the explanations to this page; implies --explain")
 	f.StringVar(&precision, "precision", "fp32", "fp32, bf16 or auto")
 	f.StringVar(&device, "device", "auto", "auto, cpu, cuda or cuda:N")
 	f.IntVar(&threads, "threads", 0, "threads (0 = all cores)")

@@ -2,6 +2,7 @@ package corpus
 
 import (
 	"cmp"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -340,4 +341,40 @@ func relationText(relation string) string {
 		before = r
 	}
 	return strings.Join(strings.Fields(b.String()), " ")
+}
+
+// WordPieces gives for each word of an example's text the indexes of its ids in
+// the example's row, none where the length limit cut it. second asks for words
+// of TextB.
+func (e *Encoder) WordPieces(ex *sdk.Example, words []sdk.Token, second bool) ([][]int32, error) {
+	var enc token.Encoding
+	var err error
+	switch {
+	case ex.Tokens != nil:
+		enc, _ = e.Tokenizer.AlignTokens(ex.Text, ex.Tokens, e.MaxLength)
+	case ex.TextB != "":
+		if enc, err = e.Tokenizer.EncodePair(ex.Text, ex.TextB, token.Options{Max: e.MaxLength}); err != nil {
+			return nil, fmt.Errorf("encode %s: %w", ex.ID, err)
+		}
+	default:
+		enc = e.Tokenizer.Encode(ex.Text, token.Options{Max: e.MaxLength})
+	}
+	text := int8(0)
+	if second {
+		text = 1
+	}
+	out := make([][]int32, len(words))
+	word := 0
+	for i, p := range piecesOf(e.Tokenizer, ex, &enc) {
+		if p.text != text {
+			continue
+		}
+		for word < len(words) && words[word].End <= p.start {
+			word++
+		}
+		if word < len(words) && words[word].Start < p.end {
+			out[word] = append(out[word], int32(i))
+		}
+	}
+	return out, nil
 }

@@ -236,6 +236,9 @@ func (in *Input) link(m *Model) {
 			continue
 		}
 		for _, mention := range r.Inject.Mentions {
+			if mention.Entity < 0 {
+				continue // taken away
+			}
 			v := m.knowledge.injection.Vector(mention.Entity)
 			if len(v) != dim {
 				continue
