@@ -145,7 +145,7 @@ func findView(ctx context.Context, plan *recipe.Plan, ps plugins, home string) (
 			return "", stages, ds, fmt.Errorf("compile the knowledge graph: %w", err)
 		}
 	}
-	st := s.Info()
+	st := s.Stats()
 	stages = append(stages, Stage{"knowledge", "sha256:" + digest, fmt.Sprintf("%d entities, %d facts", st.Entities, st.Facts), reused})
 	return dir, stages, ds, nil
 }
