@@ -226,6 +226,9 @@ func (c *manifestCheck) options() {
 		if o.Type == "enum" && len(o.Values) == 0 {
 			c.report("option.values", at, "list them: values: [a, b]", "option %q is an enum without values", o.Name)
 		}
+		if o.Graph != "" && o.Type != "path" {
+			c.report("option.graph", at+".graph", "make it type: path", "option %q has a graph but is no path", o.Name)
+		}
 		if o.Type != "enum" && len(o.Values) > 0 {
 			c.report("option.values", at+".values", "make it type: enum", "option %q has values but is no enum", o.Name)
 		}

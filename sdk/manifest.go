@@ -44,6 +44,9 @@ type Option struct {
 	Required bool     `yaml:"required" json:"required,omitempty"`
 	Secret   bool     `yaml:"secret" json:"secret,omitempty"` // never printed, logged or part of a digest in clear
 	Values   []string `yaml:"values" json:"values,omitempty"` // enum: what it can be
+	// Graph says that the option, a path, names knowledge that joins the domain's facts,
+	// and its format as 'islm kg import --format' takes it; "auto" goes by the name. The host reads it.
+	Graph string `yaml:"graph" json:"graph,omitempty"`
 }
 
 // Dataset is labelled text that a domain brings or can read.

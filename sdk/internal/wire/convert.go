@@ -30,7 +30,7 @@ func FromDescription(d *sdk.Description) (*pb.DescribeResponse, error) {
 			return &pb.Licence{Data: l.Data, Spdx: l.SPDX, Source: l.Source, Note: l.Note}
 		}),
 		Options: each(d.Options, func(o sdk.Option) *pb.Option {
-			return &pb.Option{Name: o.Name, Type: o.Type, Default: o.Default, Help: o.Help, Required: o.Required, Secret: o.Secret, Values: o.Values}
+			return &pb.Option{Name: o.Name, Type: o.Type, Default: o.Default, Help: o.Help, Required: o.Required, Secret: o.Secret, Values: o.Values, Graph: o.Graph}
 		}),
 		Datasets: each(d.Datasets, func(s sdk.Dataset) *pb.Dataset {
 			return &pb.Dataset{Name: s.Name, Task: s.Task, Heads: s.Heads, Splits: s.Splits, Format: s.Format, Hook: s.Hook, Path: s.Path,
@@ -67,7 +67,7 @@ func ToDescription(r *pb.DescribeResponse) (*sdk.Description, error) {
 		}),
 		Options: each(r.GetOptions(), func(o *pb.Option) sdk.Option {
 			return sdk.Option{Name: o.GetName(), Type: o.GetType(), Default: o.GetDefault(), Help: o.GetHelp(),
-				Required: o.GetRequired(), Secret: o.GetSecret(), Values: o.GetValues()}
+				Required: o.GetRequired(), Secret: o.GetSecret(), Values: o.GetValues(), Graph: o.GetGraph()}
 		}),
 		Datasets: each(r.GetDatasets(), func(s *pb.Dataset) sdk.Dataset {
 			return sdk.Dataset{Name: s.GetName(), Task: s.GetTask(), Heads: s.GetHeads(), Splits: s.GetSplits(), Format: s.GetFormat(),

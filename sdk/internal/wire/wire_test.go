@@ -137,7 +137,7 @@ func TestDescriptionRoundTrip(t *testing.T) {
 	d := &sdk.Description{
 		Name: "energy", Version: "0.1.0", SDKVersion: "0.1.0", ProtocolMinor: 3, Summary: "s", Homepage: "https://x",
 		Licences: []sdk.Licence{{Data: "*", SPDX: "CC0-1.0", Source: "own", Note: "n"}},
-		Options:  []sdk.Option{{Name: "o", Type: "enum", Default: "a", Help: "h", Required: true, Secret: true, Values: []string{"a"}}},
+		Options:  []sdk.Option{{Name: "o", Type: "enum", Default: "a", Help: "h", Required: true, Secret: true, Values: []string{"a"}, Graph: "obo"}},
 		Datasets: []sdk.Dataset{{Name: "d", Task: "t", Heads: []string{"t"}, Splits: []string{"train"}, Format: "jsonl", Hook: "h", Path: "p", Summary: "s", Citation: "c", License: "l", URL: "u", Embedded: true}},
 		Heads: []sdk.HeadSpec{{Name: "t", Kind: "classify.v0", Labels: []string{"a", "b"}, Loss: "ce", ClassWeights: []float64{1, 2}, Pooling: "mean", Dropout: &dropout, Weight: 2,
 			Metrics: []string{"f1"}, Dataset: "d", Scheme: "none", CRF: true, Descriptions: map[string]map[string]string{"a": {"en": "A", "zh": "甲"}}, Options: map[string]string{"k": "v"}}},

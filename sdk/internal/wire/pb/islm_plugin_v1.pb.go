@@ -432,6 +432,7 @@ type Option struct {
 	Required      bool                   `protobuf:"varint,5,opt,name=required,proto3" json:"required,omitempty"`
 	Secret        bool                   `protobuf:"varint,6,opt,name=secret,proto3" json:"secret,omitempty"`
 	Values        []string               `protobuf:"bytes,7,rep,name=values,proto3" json:"values,omitempty"`
+	Graph         string                 `protobuf:"bytes,8,opt,name=graph,proto3" json:"graph,omitempty"` // format of the knowledge that a path names, "" for none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -513,6 +514,13 @@ func (x *Option) GetValues() []string {
 		return x.Values
 	}
 	return nil
+}
+
+func (x *Option) GetGraph() string {
+	if x != nil {
+		return x.Graph
+	}
+	return ""
 }
 
 type Dataset struct {
@@ -2623,7 +2631,7 @@ const file_islm_plugin_v1_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x01(\tR\x04data\x12\x12\n" +
 	"\x04spdx\x18\x02 \x01(\tR\x04spdx\x12\x16\n" +
 	"\x06source\x18\x03 \x01(\tR\x06source\x12\x12\n" +
-	"\x04note\x18\x04 \x01(\tR\x04note\"\xaa\x01\n" +
+	"\x04note\x18\x04 \x01(\tR\x04note\"\xc0\x01\n" +
 	"\x06Option\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x18\n" +
@@ -2631,7 +2639,8 @@ const file_islm_plugin_v1_proto_rawDesc = "" +
 	"\x04help\x18\x04 \x01(\tR\x04help\x12\x1a\n" +
 	"\brequired\x18\x05 \x01(\bR\brequired\x12\x16\n" +
 	"\x06secret\x18\x06 \x01(\bR\x06secret\x12\x16\n" +
-	"\x06values\x18\a \x03(\tR\x06values\"\x9d\x02\n" +
+	"\x06values\x18\a \x03(\tR\x06values\x12\x14\n" +
+	"\x05graph\x18\b \x01(\tR\x05graph\"\x9d\x02\n" +
 	"\aDataset\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04task\x18\x02 \x01(\tR\x04task\x12\x14\n" +
