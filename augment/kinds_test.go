@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/islm-dev/islm/augment/edit"
+	"github.com/islm-dev/islm/augment/kind"
 	"github.com/islm-dev/islm/sdk"
 )
 
@@ -62,7 +63,7 @@ func (chaos) Edit(c *edit.Context) {
 }
 
 func testKinds() []edit.Kind {
-	return []edit.Kind{
+	return append(kind.All(), []edit.Kind{
 		{Name: "put.v0", New: func(b *edit.Build) edit.Action {
 			var p put
 			if !b.Decode(&p) {
@@ -77,7 +78,7 @@ func testKinds() []edit.Kind {
 			return drop{}
 		}},
 		{Name: "chaos.v0", New: func(*edit.Build) edit.Action { return chaos{} }},
-	}
+	}...)
 }
 
 const testManifest = `schema: islm/pack.v1

@@ -31,6 +31,16 @@ rules:
   - {id: f, match: {entity: ORG}, probability: 0.2, do: drop.v0, labels: {keep: [entities, spans, pos]}}
   - {id: g, match: {literal: [the, 的]}, do: drop.v0, labels: {keep: all, change: {sentiment: {a: b, b: a}}}}
   - {id: h, match: {text: true}, probability: 0.3, do: chaos.v0, labels: {keep: all}}
+  - {id: swap, match: {list: words}, probability: 0.5, do: swap.v0, labels: {keep: all}, priority: 3}
+  - {id: noise, match: {word: true}, probability: 0.2, do: {kind: noise.v0, how: [typo, ocr, case]}, labels: {keep: all}}
+  - {id: shuffle, match: {text: true}, probability: 0.2, do: {kind: shuffle.v0, swap: 1}, labels: {keep: all}, priority: 1}
+  - {id: segments, match: {text: true}, probability: 0.1, do: {kind: shuffle.v0, segments: 0.5}, labels: {keep: all}, priority: 4}
+  - {id: insert, match: {text: true}, probability: 0.3, do: {kind: insert.v0, text: [";", new, 新的], share: 0.3}, labels: {keep: all}}
+  - {id: delete, match: {text: true}, probability: 0.2, do: {kind: delete.v0, share: 0.2}, labels: {keep: [entities, spans, sentiment]}}
+  - {id: mask, match: {part: {of: PER, which: last}}, probability: 0.5, do: mask.v0, labels: {keep: all}}
+  - {id: entity, match: {entity: ORG}, probability: 0.3, do: {kind: entity.v0, list: words}, labels: {keep: all}, priority: 5}
+  - {id: number, match: {regex: '\d+'}, probability: 0.5, do: number.v0, labels: {keep: all}, priority: 1}
+  - {id: width, match: {word: true}, probability: 0.1, do: {kind: noise.v0, how: width, to: full}, labels: {keep: all}}
 `
 
 // invent makes an example: words of several scripts, spans that may nest, tags

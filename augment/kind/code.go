@@ -11,7 +11,7 @@ import (
 
 // codeParams are the keys of code.v0.
 type codeParams struct {
-	Function string            `yaml:"function" required:"true" doc:"name of the plugin's augmenter"`
+	Function string            `yaml:"func" required:"true" doc:"name of the plugin's augmenter"`
 	Params   map[string]string `yaml:"params" doc:"what the function is told, as texts"`
 }
 
