@@ -19,9 +19,10 @@ import (
 
 // plugin is one running plugin of a run.
 type plugin struct {
-	host  *host.Plugin
-	entry catalog.Entry
-	about *sdk.Description
+	host    *host.Plugin
+	entry   catalog.Entry
+	about   *sdk.Description
+	options map[string]string // as given, without defaults
 }
 
 // plugins are the running plugins of a run, in the order of domain.name.
@@ -55,6 +56,7 @@ func launchAll(ctx context.Context, c *catalog.Catalog, plan *recipe.Plan, home 
 				options[key], used[key] = value, true
 			}
 		}
+		p.options = options
 		more, err := h.Configure(ctx, options)
 		ds = append(ds, more...)
 		if err != nil {

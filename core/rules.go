@@ -70,7 +70,11 @@ func (ps plugins) graph(ctx context.Context, chosen []*augment.Pack) (augment.Gr
 	var facts []sdk.Fact
 	var ds sdk.Diagnostics
 	for _, p := range ps {
-		items, more, err := sdk.Collect(p.host.Facts(ctx))
+		stream, more, err := p.facts(ctx, nil)
+		if ds = append(ds, more...); err != nil || more.HasErrors() {
+			return nil, ds, err
+		}
+		items, more, err := sdk.Collect(stream)
 		if ds = append(ds, more...); err != nil {
 			return nil, ds, fmt.Errorf("read the facts of %s: %w", p.about.Name, err)
 		}

@@ -173,7 +173,11 @@ func buildGraph(ctx context.Context, ps plugins, home string) (dir string, stage
 	for _, p := range ps {
 		fmt.Fprintf(h, "%s %s %s %s\n", p.about.Name, p.about.Version, p.entry.SHA256, p.host.Digest())
 		names = append(names, p.about.Name)
-		parts = append(parts, kg.Part{Domain: p.about.Name, Items: p.host.Facts(ctx)})
+		items, more, err := p.facts(ctx, h)
+		if ds = append(ds, more...); err != nil || more.HasErrors() {
+			return "", stage, ds, err
+		}
+		parts = append(parts, kg.Part{Domain: p.about.Name, Items: items})
 	}
 	digest := hex.EncodeToString(h.Sum(nil))
 	name := strings.Join(names, "+")

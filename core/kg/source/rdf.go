@@ -373,7 +373,7 @@ func (m *mapper) wanted(lang string) bool {
 
 func (m *mapper) id(t rdf.Term) string {
 	if t.Kind == rdf.Blank {
-		return "_:f" + strconv.Itoa(m.in.number) + "." + t.Value
+		return "_:" + m.s.opt.Scope + "f" + strconv.Itoa(m.in.number) + "." + t.Value
 	}
 	if rest, ok := strings.CutPrefix(t.Value, nsStore+"id:"); ok {
 		return unescape(rest)

@@ -35,6 +35,8 @@ type Options struct {
 	Languages []string
 	// Source is given to facts that name none.
 	Source string
+	// Scope stands in the ids of blank nodes, so that streams can be joined.
+	Scope string
 	// Lenient leaves out what cannot be read instead of failing.
 	Lenient bool
 	// Limit ends reading after so many problems; 0 means 100. Lenient reading goes
@@ -67,6 +69,17 @@ func Open(ctx context.Context, paths []string, opt Options) (iter.Seq2[sdk.FactI
 		}
 		return nil
 	}), nil
+}
+
+// Files lists the files that Open would read, so that what they hold can be told by a
+// digest; problems are those of Open.
+func Files(paths []string, opt Options) ([]string, error) {
+	files, ds := find(paths, opt)
+	var names []string
+	for _, f := range files {
+		names = append(names, f.path)
+	}
+	return names, ds.Err()
 }
 
 // Items brings a stream of entities and facts, such as a plugin's, into the same

@@ -128,7 +128,7 @@ func readWordNet(in *input, s *sink) error {
 		text := string(line)
 		if cells := strings.Split(text, "\t"); len(cells) > 1 {
 			switch {
-			case len(cells) != 3 || !synsetID.MatchString(cells[0]):
+			case len(cells) != 3 || !synsetID.MatchString(cells[0]) || cells[1] == "":
 				bad("a line is SYNSET, WORDS and GLOSS, or SYNSET, RELATION and SYNSET, between tabs")
 			case synsetID.MatchString(cells[2]):
 				s.fact(sdk.Fact{Subject: cells[0], Relation: cells[1], Object: cells[2]})
