@@ -9,9 +9,11 @@ import (
 	"strings"
 
 	"github.com/islm-dev/islm/augment"
+	"github.com/islm-dev/islm/augment/kind"
 	"github.com/islm-dev/islm/augment/packs"
 	"github.com/islm-dev/islm/core/corpus"
 	"github.com/islm-dev/islm/core/recipe"
+	"github.com/islm-dev/islm/core/report"
 	"github.com/islm-dev/islm/sdk"
 )
 
@@ -53,7 +55,18 @@ func openRules(ctx context.Context, plan *recipe.Plan, ps plugins) (*rules, sdk.
 	if ds = append(ds, more...); err != nil || ds.HasErrors() {
 		return nil, ds, err
 	}
-	r.engine, more = augment.NewEngine(chosen, augment.Options{Seed: plan.Seed, Bare: true, Resources: augment.Resources{Graph: graph}})
+	resources := augment.Resources{Graph: graph}
+	if dir := plan.Augment.WordNet; dir != "" {
+		if resources.Thesaurus, err = kind.OpenWordNet(dir); err != nil {
+			return nil, ds, err
+		}
+		digest, _, err := report.DigestTree(os.DirFS(dir), func(string) bool { return true })
+		if err != nil {
+			return nil, ds, fmt.Errorf("read WordNet: %w", err)
+		}
+		r.stages = append(r.stages, Stage{"thesaurus", digest, dir, true})
+	}
+	r.engine, more = augment.NewEngine(chosen, augment.Options{Seed: plan.Seed, Bare: true, Resources: resources})
 	ds = append(ds, more...)
 	for _, p := range chosen {
 		r.stages = append(r.stages, Stage{"rules", "sha256:" + p.Digest, fmt.Sprintf("%s: %d rules", p, len(p.Rules)), true})

@@ -13,6 +13,8 @@ import (
 
 	"github.com/islm-dev/islm/augment"
 	"github.com/islm-dev/islm/augment/edit"
+	"github.com/islm-dev/islm/augment/kind"
+	"github.com/islm-dev/islm/core/kg"
 	"github.com/islm-dev/islm/sdk"
 )
 
@@ -159,15 +161,31 @@ func ruleBook(plugin, version string, files []sdk.RuleFile) (parse, tests sdk.Di
 // resourceFlags name what rules may ask besides the example.
 type resourceFlags struct {
 	wordnet string
+	kg      string
 }
 
 func (f *resourceFlags) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.wordnet, "wordnet", "", "folder with WordNet's data files (data.noun, index.noun, …)")
+	cmd.Flags().StringVar(&f.wordnet, "wordnet", "", "folder with WordNet's data files (data.noun, index.noun, …), for rules that want a thesaurus")
+	cmd.Flags().StringVar(&f.kg, "kg", "", "compiled knowledge graph (a view of 'islm kg import'), for rules that ask one")
 }
 
 // open opens them; the function closes them.
-func (f *resourceFlags) open(*app, *cobra.Command) (edit.Resources, func(), error) {
-	return edit.Resources{}, func() {}, nil
+func (f *resourceFlags) open(*app, *cobra.Command) (r edit.Resources, closeAll func(), err error) {
+	closeAll = func() {}
+	if f.wordnet != "" {
+		if r.Thesaurus, err = kind.OpenWordNet(f.wordnet); err != nil {
+			return r, closeAll, err
+		}
+	}
+	if f.kg != "" {
+		view, err := kg.OpenView(f.kg)
+		if err != nil {
+			return r, closeAll, err
+		}
+		r.Graph = kg.GraphOf(view)
+		closeAll = func() { _ = view.Close() } // only read
+	}
+	return r, closeAll, nil
 }
 
 func (a *app) rulesStats() *cobra.Command {

@@ -108,6 +108,8 @@ type TrainPlan struct {
 type AugmentPlan struct {
 	Packs []string `yaml:"packs"`
 	Mode  string   `yaml:"mode"` // replace | add: K
+	// WordNet is the folder of the thesaurus that rules may ask; "" = none.
+	WordNet string `yaml:"wordnet"`
 }
 
 // VocabPlan says how the domain's terms enter the tokenizer.
