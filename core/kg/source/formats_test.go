@@ -109,6 +109,23 @@ func TestOpenRefuses(t *testing.T) {
 	assert.ErrorContains(t, err, `unknown format "rdf"`)
 }
 
+// In a folder an explicit format means the files that are of it, so far as names say.
+func TestFolderOfFormat(t *testing.T) {
+	base := func(paths []string, format string) string {
+		files, err := Files([]string{filepath.Dir(paths[0])}, Options{Format: format})
+		require.NoError(t, err)
+		for i := range files {
+			files[i] = filepath.Base(files[i])
+		}
+		return strings.Join(files, " ")
+	}
+	mixed := write(t, "LICENSE", "", "a.rdf", "", "b.owl.gz", "", "c.tsv", "", "d.tar.gz", "")
+	assert.Equal(t, "a.rdf b.owl.gz d.tar.gz", base(mixed, "rdfxml"))
+	assert.Equal(t, "a.rdf b.owl.gz c.tsv d.tar.gz", base(mixed, "icd"))
+	assert.Equal(t, "a.rdf b.owl.gz c.tsv d.tar.gz", base(mixed, ""))
+	assert.Equal(t, "codes.txt order.txt", base(write(t, "codes.txt", "", "order.txt", ""), "icd"))
+}
+
 func packed(t *testing.T, names ...string) []byte {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)

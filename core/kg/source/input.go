@@ -123,12 +123,16 @@ func find(paths []string, opt Options) ([]file, sdk.Diagnostics) {
 			continue
 		}
 		before := len(files)
+		var names []string
 		err = filepath.WalkDir(p, func(name string, e fs.DirEntry, err error) error {
 			if err == nil && e.Type().IsRegular() {
-				add(name, false)
+				names = append(names, name)
 			}
 			return err
 		})
+		for _, name := range ofFormat(names, opt.Format) {
+			add(name, false)
+		}
 		if err != nil {
 			ds.Add(sdk.Diagnostic{Code: "kg.file", File: p, Summary: "the folder cannot be read: " + cause(err)})
 		} else if len(files) == before {
@@ -136,6 +140,29 @@ func find(paths []string, opt Options) ([]file, sdk.Diagnostics) {
 		}
 	}
 	return files, ds
+}
+
+// ofFormat chooses the files of a folder that an explicit format means: those whose
+// names say it, else those whose names say any format, else all.
+func ofFormat(names []string, format string) []string {
+	if format == "" {
+		return names
+	}
+	for _, fits := range []func(string) bool{
+		func(name string) bool { return name == format },
+		func(name string) bool { return name != "" },
+	} {
+		var chosen []string
+		for _, name := range names {
+			if bare, how := uncompressed(name); fits(formatOf(bare)) || slices.Contains(how, ".tar") {
+				chosen = append(chosen, name)
+			}
+		}
+		if len(chosen) > 0 {
+			return chosen
+		}
+	}
+	return names
 }
 
 func cause(err error) string {
