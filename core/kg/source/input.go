@@ -153,12 +153,15 @@ func ofFormat(names []string, format string) []string {
 		func(name string) bool { return name != "" },
 	} {
 		var chosen []string
+		found := false
 		for _, name := range names {
-			if bare, how := uncompressed(name); fits(formatOf(bare)) || slices.Contains(how, ".tar") {
+			bare, how := uncompressed(name)
+			fit, archive := fits(formatOf(bare)), slices.Contains(how, ".tar")
+			if found = found || fit; fit || archive {
 				chosen = append(chosen, name)
 			}
 		}
-		if len(chosen) > 0 {
+		if found {
 			return chosen
 		}
 	}
