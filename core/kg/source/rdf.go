@@ -86,6 +86,50 @@ type mapper struct {
 	held      int
 	overflow  bool
 	relations map[string]string // shortened, by IRI
+
+	// subject is the one that the last facts are about: an exported graph states their
+	// weights and sources behind them.
+	subject string
+	facts   []sdk.Fact
+	places  map[factKey]int // of facts, from the first that is stated again
+}
+
+type factKey struct{ relation, object, literal string }
+
+// maxFacts bounds the facts of one subject that wait for what is stated of them.
+const maxFacts = 1 << 16
+
+// fact takes a fact; stated says that an equal one may have come before without weight
+// and source.
+func (m *mapper) fact(f sdk.Fact, stated bool) {
+	if f.Subject != m.subject || len(m.facts) >= maxFacts {
+		m.flush()
+		m.subject = f.Subject
+	}
+	if stated && m.places == nil {
+		m.places = map[factKey]int{}
+		for i, f := range m.facts {
+			m.places[factKey{f.Relation, f.Object, f.Literal}] = i
+		}
+	}
+	if m.places != nil {
+		key := factKey{f.Relation, f.Object, f.Literal}
+		if i, ok := m.places[key]; ok {
+			if stated {
+				m.facts[i] = f
+			}
+			return
+		}
+		m.places[key] = len(m.facts)
+	}
+	m.facts = append(m.facts, f)
+}
+
+func (m *mapper) flush() {
+	for _, f := range m.facts {
+		m.s.fact(f)
+	}
+	m.facts, m.places = m.facts[:0], nil
 }
 
 // A blankNode is what is said of a node without a name.
@@ -145,6 +189,7 @@ func (m *mapper) finish() {
 	for _, label := range sortedKeys(m.nodes) {
 		m.keepNode(label)
 	}
+	m.flush()
 }
 
 // keep gives a triple as it stands, and what is said of its object.
@@ -315,7 +360,7 @@ func (m *mapper) plain(t rdf.Triple) {
 			m.s.part(part{id: id, props: []prop{{key, t.Object.Value}}})
 			return
 		}
-		m.s.fact(sdk.Fact{Subject: id, Relation: m.relation(predicate), Literal: t.Object.Value})
+		m.fact(sdk.Fact{Subject: id, Relation: m.relation(predicate), Literal: t.Object.Value}, false)
 		return
 	}
 	if predicate == rdfType && t.Object.Kind == rdf.IRI {
@@ -337,7 +382,7 @@ func (m *mapper) plain(t rdf.Triple) {
 			return
 		}
 	}
-	m.s.fact(sdk.Fact{Subject: id, Relation: m.relation(predicate), Object: m.id(t.Object)})
+	m.fact(sdk.Fact{Subject: id, Relation: m.relation(predicate), Object: m.id(t.Object)}, false)
 }
 
 // schemaRank lets what says more about an entity win: a class over a named individual
@@ -452,7 +497,7 @@ func (m *mapper) exported(id, predicate, text string) bool {
 	} else {
 		f.Object = m.id(t.Object)
 	}
-	m.s.fact(f)
+	m.fact(f, true)
 	return true
 }
 

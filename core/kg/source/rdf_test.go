@@ -93,7 +93,7 @@ func TestExported(t *testing.T) {
 <urn:islm:id:a%20b> <urn:islm:relation:is_a> <HP:1> .
 <urn:islm:id:a%20b> <urn:islm:stated> "<urn:islm:relation:is_a>\t<HP:1>\t0.5\tbook" .
 `
-	assert.Equal(t, []string{"HP:1 () ", "a b (Some Type) A|B map[unit:m]", "a b is_a HP:1", "a b is_a HP:1 *0.5 @book"}, read(t, Options{}, write(t, "x.nt", doc)...))
+	assert.Equal(t, []string{"HP:1 () ", "a b (Some Type) A|B map[unit:m]", "a b is_a HP:1 *0.5 @book"}, read(t, Options{}, write(t, "x.nt", doc)...))
 }
 
 func TestRDFProblems(t *testing.T) {
