@@ -100,6 +100,9 @@ func (b *bounds) Visit(node *ast.Node) {
 			b.problems = append(b.problems, "powers are not allowed in conditions")
 		}
 	case *ast.BuiltinNode:
+		if !slices.Contains(allowed(), n.Name) { // loops are part of the grammar, whatever is disabled
+			b.problems = append(b.problems, fmt.Sprintf("the function %s is not allowed in conditions; there are %s", n.Name, strings.Join(allowed(), ", ")))
+		}
 		for _, a := range n.Arguments {
 			if p, ok := a.(*ast.PredicateNode); ok {
 				inner := &nested{}
