@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/islm-dev/islm/core/kg"
 	"github.com/islm-dev/islm/core/report"
 	"github.com/islm-dev/islm/core/train/kge"
 	"github.com/islm-dev/islm/sdk"
@@ -172,6 +174,14 @@ func (f *embedFlags) settings(cmd *cobra.Command) (kge.Settings, error) {
 
 // data reads the facts, and splits them where no split is given.
 func (f *embedFlags) data(seed uint64) (*kge.Data, sdk.Diagnostics, error) {
+	if f.kg != "" {
+		d, err := graphFacts(f.kg)
+		if err != nil {
+			return nil, nil, err
+		}
+		f.holdOut(d, seed)
+		return d, nil, nil
+	}
 	d, ds, err := kge.Read(kge.Files{Train: f.train, Valid: f.valid, Test: f.test})
 	if d == nil || err != nil {
 		return d, ds, err
@@ -189,6 +199,52 @@ func (f *embedFlags) holdOut(d *kge.Data, seed uint64) {
 		test = 0
 	}
 	d.Split(valid, test, seed)
+}
+
+// graphFacts takes the facts between entities out of a graph. Entities and
+// relations without one are left out; the order is the graph's.
+func graphFacts(dir string) (_ *kge.Data, err error) {
+	store, err := kg.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	names := store.Relations()
+	entity, relation := make([]int32, store.Len()), make([]int32, len(names))
+	d := &kge.Data{}
+	for t, err := range store.Triples() {
+		if err != nil {
+			return nil, fmt.Errorf("read the graph %s: %w", dir, err)
+		}
+		entity[t.Subject], entity[t.Object], relation[t.Relation] = 1, 1, 1
+		d.Train = append(d.Train, kge.Triple{Head: int32(t.Subject), Relation: int32(t.Relation), Tail: int32(t.Object)})
+	}
+	if len(d.Train) == 0 {
+		return nil, sdk.Diagnostics{{Severity: sdk.Error, Code: "kge.empty", File: dir, Summary: "the graph has no facts between entities to learn from"}}.Err()
+	}
+	for n, used := range entity {
+		if used == 0 {
+			continue
+		}
+		id, err := store.ID(uint32(n))
+		if err != nil {
+			return nil, fmt.Errorf("read the graph %s: %w", dir, err)
+		}
+		entity[n] = int32(len(d.Entities))
+		d.Entities = append(d.Entities, id)
+	}
+	for n, used := range relation {
+		if used != 0 {
+			relation[n] = int32(len(d.Relations))
+			d.Relations = append(d.Relations, names[n])
+		}
+	}
+	for i, t := range d.Train {
+		d.Train[i] = kge.Triple{Head: entity[t.Head], Relation: relation[t.Relation], Tail: entity[t.Tail]}
+	}
+	// A fact that two sources state counts once.
+	d.Train = slices.Compact(d.Train)
+	return d, nil
 }
 
 // embedder is the trainer. In the pure binary it does not return on success:
