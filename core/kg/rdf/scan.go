@@ -152,10 +152,34 @@ func (s *scanner) iriRef() string {
 			s.fail("%s may not stand in an IRI", s.shown())
 		}
 		s.put(r)
+		s.run()
 		s.advance()
 	}
 	s.advance()
 	return string(s.buf)
+}
+
+// run takes what lies in the reader's buffer behind the next character and may stand
+// in an IRI as it is, all at once: IRIs are most of a document.
+func (s *scanner) run() {
+	ahead, err := s.r.Peek(s.r.Buffered())
+	if err != nil {
+		return
+	}
+	n := 0
+	for n < len(ahead) && ahead[n] < utf8.RuneSelf && !notInIRI(rune(ahead[n])) {
+		n++
+	}
+	if n < 2 {
+		return
+	}
+	// The last of them becomes the next character.
+	s.buf = append(s.buf, ahead[:n]...)
+	s.column += n
+	s.next = rune(ahead[n-1])
+	if _, err := s.r.Discard(n); err != nil {
+		s.cause = err
+	}
 }
 
 // unicodeEscape reads uXXXX or UXXXXXXXX, behind the backslash.

@@ -113,7 +113,11 @@ func escapeIRI(s string) string {
 
 // notInIRI reports characters that may not stand between < and >.
 func notInIRI(r rune) bool {
-	return r <= ' ' || strings.ContainsRune("<>\"{}|^`\\", r)
+	switch r {
+	case '<', '>', '"', '{', '}', '|', '^', '`', '\\':
+		return true
+	}
+	return r <= ' '
 }
 
 // SyntaxError says what of a document cannot be read, and where.
