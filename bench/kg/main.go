@@ -106,10 +106,11 @@ func run(ctx context.Context) error {
 	keep := flag.String("dir", "", "work in this folder and keep it; what is there already is used again")
 	hpo := flag.String("hpo", "", "import hp.obo and phenotype.hpoa of this folder instead")
 	child := flag.String("child", "", "for the program itself: import or look up")
+	profile := flag.String("profile", "", "with -child import: file for a CPU profile")
 	flag.Parse()
 	switch {
 	case *child == "import":
-		return importChild(ctx, flag.Args())
+		return importChild(ctx, flag.Args(), *profile)
 	case *child == "lookup":
 		return lookupChild(flag.Arg(0), flag.Arg(1))
 	case *hpo != "":

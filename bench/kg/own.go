@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
+	"runtime/pprof"
 	"slices"
 	"time"
 
@@ -16,7 +18,20 @@ import (
 )
 
 // importChild builds a store of files and says how long it took.
-func importChild(ctx context.Context, args []string) error {
+func importChild(ctx context.Context, args []string, profile string) error {
+	if profile != "" {
+		f, err := os.Create(profile)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	// As the command does.
+	debug.SetGCPercent(50)
 	start := time.Now()
 	items, err := source.Open(ctx, args[1:], source.Options{})
 	if err != nil {

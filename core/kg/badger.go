@@ -172,10 +172,15 @@ func (w *writer) close(dir string) error {
 		return fmt.Errorf("finish the store: %w", err)
 	}
 	for _, e := range entries {
-		if n := e.Name(); n == "DISCARD" || n == "LOCK" || strings.HasSuffix(n, ".vlog") || strings.HasSuffix(n, ".mem") {
-			if err := os.Remove(filepath.Join(dir, n)); err != nil {
-				return fmt.Errorf("finish the store: %w", err)
-			}
+		n := e.Name()
+		if n == "DISCARD" || n == "LOCK" || strings.HasSuffix(n, ".vlog") || strings.HasSuffix(n, ".mem") {
+			err = os.Remove(filepath.Join(dir, n))
+		} else {
+			// Badger keeps some for its owner; a graph is for all readers of the folder.
+			err = os.Chmod(filepath.Join(dir, n), 0o644)
+		}
+		if err != nil {
+			return fmt.Errorf("finish the store: %w", err)
 		}
 	}
 	return nil

@@ -134,10 +134,10 @@ func (s *Store) page(kind byte, n uint32) ([]byte, error) {
 	return page, nil
 }
 
-// pageCache keeps pages that were read, at most about 64 MiB of them. A slot holds
-// the last page that fell on it.
+// pageCache keeps pages that were read: most are a few hundred bytes, so it seldom
+// takes more than 50 MB. A slot holds the last page that fell on it.
 type pageCache struct {
-	small [1 << 14]atomic.Pointer[cachedPage] // up to 2 KiB
+	small [1 << 17]atomic.Pointer[cachedPage] // up to 2 KiB
 	large [1 << 10]atomic.Pointer[cachedPage] // up to 32 KiB
 }
 
@@ -149,7 +149,7 @@ type cachedPage struct {
 
 func (c *pageCache) slots(kind byte, n uint32) (small, large *atomic.Pointer[cachedPage]) {
 	// Neighbours fall on different slots, so do the kinds.
-	h := n + uint32(kind)*0x9e3779b1>>16
+	h := n + uint32(kind)*0x9e3779b1>>13
 	return &c.small[h%uint32(len(c.small))], &c.large[h%uint32(len(c.large))]
 }
 
