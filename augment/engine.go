@@ -35,6 +35,9 @@ type Options struct {
 	Skip []string
 	// Certain makes every probability 1, for tests and for counting what could fire.
 	Certain bool
+	// Votes takes the labelling rules (label.v0) and no others; without it they are
+	// left out.
+	Votes bool
 	// Bare leaves out the provenance in Meta, for training, where nobody reads it.
 	Bare bool
 }
@@ -132,6 +135,9 @@ func NewEngine(packs []*Pack, opt Options) (*Engine, sdk.Diagnostics) {
 				continue
 			}
 			if _, ok := r.Action.(edit.Trained); ok {
+				continue
+			}
+			if _, votes := r.Action.(edit.Voter); votes != opt.Votes {
 				continue
 			}
 			e.add(p, r)

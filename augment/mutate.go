@@ -37,8 +37,8 @@ func (r *CompiledRule) mutants() []mutant {
 	for _, w := range whereMutants(r.Where) {
 		add("where", "without the condition "+w.without, func(c *Rule) { c.Where = w.rest })
 	}
-	if r.Labels == nil {
-		return out
+	if _, votes := r.Action.(edit.Voter); votes || r.Labels == nil {
+		return out // a labelling rule changes nothing that labels could survive
 	}
 	for i, h := range r.Labels.Keep {
 		add(fmt.Sprintf("labels.keep[%d]", i), fmt.Sprintf("without keep: %s", h), func(c *Rule) { c.Labels.Keep = slices.Delete(c.Labels.Keep, i, i+1) })

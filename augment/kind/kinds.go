@@ -23,6 +23,7 @@ func All() []edit.Kind {
 		{Name: "regex.v0", Help: "replaces a match by a text that refers back to its groups", New: newRegex},
 		{Name: "tokens.v0", Help: "replaces words by others of the same label", New: newTokens},
 		{Name: "mention.v0", Help: "replaces a mention by any other of the same label", New: newMention},
+		{Name: "label.v0", Help: "changes nothing and says what label a text or the match has, to label data", New: newLabel},
 		{Name: "mixup.v0", Help: "mixes embeddings and labels of two examples, in the trainer", New: newMixup},
 	}
 }
