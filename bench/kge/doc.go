@@ -5,7 +5,8 @@
 //
 // Rows that exist in the file (dataset, settings, threads, processor) are not
 // run again. A run whose -work folder holds a checkpoint goes on from it; its
-// seconds are those of all its processes. -set KEY=VALUE changes the settings,
+// seconds are then those of the steps, validations and the test of all parts,
+// without the seconds that each needs to read the facts. -set KEY=VALUE changes the settings,
 // and -trial prints without appending.
 //
 // Seconds is the time of reading, training, validation and test together, which

@@ -37,12 +37,13 @@ type Row struct {
 	Test      *kge.Scores `json:"test"`
 	Epochs    int         `json:"epochs"`
 	BestEpoch int         `json:"best_epoch"`
+	Resumed   bool        `json:"resumed"`       // the run was in parts; see doc.go
 	Seconds   float64     `json:"seconds"`       // wall time of everything
 	Train     float64     `json:"train_seconds"` // in steps
 	Eval      float64     `json:"eval_seconds"`
-	CPUTime   float64     `json:"cpu_seconds"` // of all threads of this process
-	PeakRSS   int64       `json:"peak_rss_bytes"`
-	Bar       float64     `json:"bar"` // test MRR that was asked for, within 1800 seconds
+	CPUTime   float64     `json:"cpu_seconds,omitempty"` // of all threads
+	PeakRSS   int64       `json:"peak_rss_bytes"`        // of the last part
+	Bar       float64     `json:"bar"`                   // test MRR that was asked for, within 1800 seconds
 	Passed    bool        `json:"passed"`
 	Load      string      `json:"load"` // load averages before the run and after it: other work on the machine
 	Time      string      `json:"time"`
@@ -153,17 +154,18 @@ func (b *bench) measure(ctx context.Context, row *Row) error {
 	if err != nil {
 		return err
 	}
-	row.Seconds = time.Since(begin).Seconds()
-	if res.ResumedFrom != nil {
+	if row.Resumed = res.ResumedFrom != nil; row.Resumed {
 		row.Seconds = res.Seconds + res.EvalSeconds
+	} else {
+		row.Seconds = time.Since(begin).Seconds()
+		var usage unix.Rusage
+		if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
+			return fmt.Errorf("ask for CPU time: %w", err)
+		}
+		row.CPUTime = time.Duration(usage.Utime.Nano() + usage.Stime.Nano()).Seconds()
 	}
 	row.Valid, row.Test, row.Epochs, row.BestEpoch = res.Valid, res.Test, res.Epochs, res.BestEpoch
 	row.Train, row.Eval, row.PeakRSS = res.Seconds, res.EvalSeconds, res.PeakRSS
-	var usage unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
-		return fmt.Errorf("ask for CPU time: %w", err)
-	}
-	row.CPUTime = time.Duration(usage.Utime.Nano() + usage.Stime.Nano()).Seconds()
 	row.Passed = res.Test.MRR >= row.Bar && row.Seconds <= 1800
 	row.Load += "; " + load()
 	row.Time = time.Now().UTC().Format(time.RFC3339)
