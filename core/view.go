@@ -114,7 +114,7 @@ func findView(ctx context.Context, plan *recipe.Plan, ps plugins, home string) (
 	defer s.Close() //nolint:errcheck // read only
 	opt := kg.CompileOptions{Facts: k.Facts}
 	h := sha256.New()
-	fmt.Fprintf(h, "view 1\n%s\nfacts %d\n", s.Digest(), k.Facts)
+	fmt.Fprintf(h, "view 2\n%s\nfacts %d\n", s.Digest(), k.Facts)
 	if k.Vectors != "" {
 		opt.Vectors = k.Vectors
 		if ids := filepath.Join(filepath.Dir(k.Vectors), "entities.txt"); exists(ids) {

@@ -61,7 +61,7 @@ func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 func (m *Matcher) flags() int {
 	flags := 0
-	for i, on := range []bool{m.opt.FoldCase, m.opt.FoldWidth, m.opt.Words, m.opt.FoldSpace} {
+	for i, on := range []bool{m.opt.FoldCase, m.opt.FoldWidth, m.opt.Words, m.opt.FoldSpace, m.opt.Plurals} {
 		if on {
 			flags |= 1 << i
 		}
@@ -89,12 +89,12 @@ func Open(b []byte) (*Matcher, error) {
 	switch {
 	case size != uint64(len(b)):
 		return nil, fmt.Errorf("%w: its %d bytes should be %d", ErrInvalid, len(b), size)
-	case flags >= 1<<4:
+	case flags >= 1<<5:
 		return nil, fmt.Errorf("%w: flags %#x are of a later version", ErrInvalid, flags)
 	case le.Uint32(b[8:]) != crc32.Checksum(b[12:], castagnoli()):
 		return nil, fmt.Errorf("%w: its checksum is wrong, it is damaged", ErrInvalid)
 	}
-	m := &Matcher{opt: Options{FoldCase: flags&1 != 0, FoldWidth: flags&2 != 0, Words: flags&4 != 0, FoldSpace: flags&8 != 0}}
+	m := &Matcher{opt: Options{FoldCase: flags&1 != 0, FoldWidth: flags&2 != 0, Words: flags&4 != 0, FoldSpace: flags&8 != 0, Plurals: flags&16 != 0}}
 	m.table = tableFor(m.opt)
 	b = b[headerSize:]
 	part := func(i int) []byte {

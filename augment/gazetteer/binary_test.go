@@ -45,7 +45,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"another file", func(b []byte) []byte { b[0]++; return b }, false, "begin with"},
 		{"cut off", func(b []byte) []byte { return b[:len(b)-8] }, false, "should be"},
 		{"something behind", func(b []byte) []byte { return append(b, 0) }, false, "should be"},
-		{"a later version", u32(12, 1<<4), true, "later version"},
+		{"a later version", u32(12, 1<<5), true, "later version"},
 		{"a flipped bit", func(b []byte) []byte { b[tailAt+1] ^= 4; return b }, false, "damaged"},
 		{"a base outside", u32(headerSize+4, 1<<20), true, "leads to cell"},
 		{"a base outside in a cell not in use", func(b []byte) []byte {
@@ -98,8 +98,9 @@ func FuzzText(f *testing.F) {
 	f.Add("a b", "a b  a\n\nb", uint8(15))
 	f.Add("ガ", "ｶﾞガ\xff\xe4\xb8", uint8(7))
 	f.Add("İẞ", "i̇ß", uint8(1))
+	f.Add("virus", "viruses viruss", uint8(31))
 	f.Fuzz(func(t *testing.T, name, text string, flags uint8) {
-		m := Build(number(name, name+"x", text, "a"), Options{FoldCase: flags&1 != 0, FoldWidth: flags&2 != 0, Words: flags&4 != 0, FoldSpace: flags&8 != 0})
+		m := Build(number(name, name+"x", text, "a"), Options{FoldCase: flags&1 != 0, FoldWidth: flags&2 != 0, Words: flags&4 != 0, FoldSpace: flags&8 != 0, Plurals: flags&16 != 0})
 		searchAll(t, m, text)
 		searchAll(t, reopened(t, m), name)
 	})

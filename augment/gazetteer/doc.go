@@ -17,8 +17,9 @@
 //   - width: full-width forms equal the plain ones, half-width Katakana and Hangul
 //     the full ones, with a voice mark of its own or not ("ｶﾞ" is "ガ").
 //   - space: see Options.FoldSpace.
+//   - plurals: see Options.Plurals; a name is not equal to its plural, but found in it.
 //
-// Not folded are plurals, accents and other compatibility forms. A name that is
+// Not folded are accents and other compatibility forms. A name that is
 // not UTF-8 is left out, and what is not UTF-8 in a text matches nothing.
 //
 // # Where a name may begin and end

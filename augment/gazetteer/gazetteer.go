@@ -3,6 +3,7 @@ package gazetteer
 import (
 	"iter"
 	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -18,6 +19,10 @@ type Options struct {
 	// sign or a letter of a script without spaces: "X - linked" equals "x-linked",
 	// "Alzheimer 's" equals "Alzheimer's". A blank line ends every match.
 	FoldSpace bool
+	// Plurals, with Words: the regular plural of a name matches too, where no name
+	// is written so: "tumors" is found for "tumor", "viruses" for "virus". The name
+	// ends in a Latin letter and has three bytes or more.
+	Plurals bool
 }
 
 // Match is an occurrence of a name.
@@ -70,16 +75,27 @@ func (m *Matcher) Lookup(name string) []uint32 {
 		return nil
 	}
 	w := m.start()
-	for _, b := range folded {
-		if !m.step(&w, b) {
-			return nil
+	if m.walk(&w, folded) {
+		if key, ok := m.key(&w); ok {
+			return m.idsOf(key)
 		}
 	}
-	key, ok := m.key(&w)
-	if !ok {
+	if !m.opt.Plurals || !m.opt.Words {
 		return nil
 	}
-	return m.idsOf(key)
+	for _, suffix := range []string{"s", "es"} {
+		at := len(folded) - len(suffix)
+		if at < 1 || pluralEnd(name, len(name)-len(suffix), 0, rune(folded[at-1])) != len(name) {
+			continue
+		}
+		w := m.start()
+		if m.walk(&w, folded[:at]) {
+			if key, ok := m.key(&w); ok {
+				return m.idsOf(key)
+			}
+		}
+	}
+	return nil
 }
 
 // All yields the matches of a text from left to right: at the first place where
@@ -213,12 +229,40 @@ func (m *Matcher) longest(text string, at int, keep func(string, []uint32) bool)
 				break
 			}
 		}
-		if k, is := m.key(&w); is && (!m.opt.Words || ends(u.class, m.classAt(text, at))) &&
-			(keep == nil || keep(text[start:at], m.idsOf(k))) {
-			end, key, last, ok = at, k, u.class, true
+		k, is := m.key(&w)
+		if !is {
+			continue
+		}
+		to := at
+		if m.opt.Words && !ends(u.class, m.classAt(text, at)) {
+			if to = -1; m.opt.Plurals {
+				to = pluralEnd(text, at, start, u.r)
+			}
+			if to < 0 || !ends(word, m.classAt(text, to)) {
+				continue
+			}
+		}
+		if keep == nil || keep(text[start:to], m.idsOf(k)) {
+			end, key, last, ok = to, k, u.class, true
 		}
 	}
 	return end, key, last, ok
+}
+
+// pluralEnd returns where the plural of the name text[start:at] ends, whose last
+// rune is r, or -1.
+func pluralEnd(text string, at, start int, r rune) int {
+	r |= 0x20
+	if at-start < 3 || r < 'a' || r > 'z' || at >= len(text) {
+		return -1
+	}
+	switch hiss := strings.ContainsRune("sxzh", r); {
+	case text[at]|0x20 == 's' && r != 's':
+		return at + 1
+	case hiss && text[at]|0x20 == 'e' && at+1 < len(text) && text[at+1]|0x20 == 's':
+		return at + 2
+	}
+	return -1
 }
 
 // Equal reports whether two texts are the same after folding.

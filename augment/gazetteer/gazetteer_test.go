@@ -15,6 +15,8 @@ import (
 	"pgregory.net/rapid"
 )
 
+var plural = Options{FoldCase: true, Words: true, Plurals: true}
+
 // number gives names their place in the list as id.
 func number(names ...string) iter.Seq2[string, uint32] {
 	return func(yield func(string, uint32) bool) {
@@ -61,6 +63,9 @@ func TestMatches(t *testing.T) {
 		{"words need the space that they have", full, []string{"type 2", "breast cancer"}, "type2 breastcancer", nil},
 		{"a blank line", full, []string{"a b"}, "a\n\nb a\nb", []string{"a\nb"}},
 		{"space as it is", all, []string{"a b"}, "a  b a b a\u00a0b", []string{"a b"}},
+		{"plurals", plural, []string{"tumor", "virus", "IT", "gas", "breast cancer", "box", "股票", "genes"}, "Tumors, TUMORS tumorss viruses viruss ITs gass gases breast cancers boxes boxs 股票s genes geness tumor's",
+			[]string{"Tumors", "TUMORS", "viruses", "gases", "breast cancers", "boxes", "boxs", "股票", "genes", "tumor"}},
+		{"a name that is written as a plural comes first", plural, []string{"glass", "glasses", "new york", "new yorks team"}, "glasses new yorks", []string{"glasses", "new yorks"}},
 		{"no name", all, nil, "text", nil},
 		{"empty and broken names", all, []string{"", "a\xff", "b"}, "a b", []string{"b"}},
 	} {
@@ -212,7 +217,21 @@ func naive(m *Matcher, names []string, text string) []string {
 			if slices.ContainsFunc(places[i:j], func(p place) bool { return p.bad }) || opt.FoldSpace && blankLine(part) {
 				continue
 			}
-			if f, ok := m.fold(part); ok && set[string(f)] {
+			f, ok := m.fold(part)
+			named := ok && set[string(f)]
+			if opt.Plurals && opt.Words && !named {
+				for _, suffix := range []string{"s", "es"} {
+					base := part[:max(len(part)-len(suffix), 0)]
+					// The part of the plural is cut between letters.
+					if len(base) >= 3 && strings.EqualFold(part[len(base):], suffix) && !strings.HasSuffix(part, "ſ") {
+						f, _ := m.fold(base)
+						last := rune(f[len(f)-1]) | 0x20
+						hiss := strings.ContainsRune("sxzh", last)
+						named = named || 'a' <= last && last <= 'z' && set[string(f)] && (suffix == "s" && last != 's' || suffix == "es" && hiss)
+					}
+				}
+			}
+			if named {
 				found = append(found, fmt.Sprintf("%d-%d", places[i].at, places[j].at))
 				i = j - 1
 				break
@@ -235,12 +254,12 @@ var letters = []rune("aabAＡbB -$'_1 \n\t\u00a0\u3000中国苹カｶガﾞﾟ�
 
 func TestEqualsNaiveMatcher(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		piece := rapid.OneOf(rapid.StringOfN(rapid.RuneFrom(letters), 0, 5, -1), rapid.StringOfN(rapid.RuneFrom([]rune("ab ")), 1, 6, -1),
+		piece := rapid.OneOf(rapid.StringOfN(rapid.RuneFrom(letters), 0, 5, -1), rapid.StringOfN(rapid.RuneFrom([]rune("ab ")), 1, 6, -1), rapid.StringMatching("[abs]{2,3}[axhs](s|es|S)?"),
 			rapid.SampledFrom([]string{"\xff", "\xe4\xb8"}))
 		names := rapid.SliceOfN(piece, 0, 30).Draw(t, "names")
 		text := strings.Join(rapid.SliceOfN(rapid.OneOf(piece, rapid.SampledFrom(append([]string{"a"}, names...))), 0, 12).Draw(t, "text"), "")
 		opt := Options{FoldCase: rapid.Bool().Draw(t, "case"), FoldWidth: rapid.Bool().Draw(t, "width"),
-			Words: rapid.Bool().Draw(t, "words"), FoldSpace: rapid.Bool().Draw(t, "space")}
+			Words: rapid.Bool().Draw(t, "words"), FoldSpace: rapid.Bool().Draw(t, "space"), Plurals: rapid.Bool().Draw(t, "plurals")}
 		m := Build(number(names...), opt)
 		b, err := m.AppendBinary(nil)
 		if err != nil {

@@ -32,8 +32,8 @@ type CompileOptions struct {
 	// line, where the rows are not those of the store. Entities without a row get
 	// zeros.
 	VectorIDs string
-	// Gazetteer says how names are found; nil folds case, width and space and keeps
-	// to the boundaries of words.
+	// Gazetteer says how names are found; nil folds case, width and space, keeps to
+	// the boundaries of words and finds regular plurals.
 	Gazetteer *gazetteer.Options
 }
 
@@ -249,7 +249,7 @@ func (c *compiler) write(f *os.File, vectors *vectorRows) error {
 		byID[i] = uint32(i)
 	}
 	slices.SortFunc(byID, func(a, b uint32) int { return cmp.Compare(c.id(a), c.id(b)) })
-	opt := gazetteer.Options{FoldCase: true, FoldWidth: true, Words: true, FoldSpace: true}
+	opt := gazetteer.Options{FoldCase: true, FoldWidth: true, Words: true, FoldSpace: true, Plurals: true}
 	if c.opt.Gazetteer != nil {
 		opt = *c.opt.Gazetteer
 	}

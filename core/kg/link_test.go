@@ -73,7 +73,7 @@ func newLinkFixture(entities ...linkEntity) *linkFixture {
 				}
 			}
 		}
-	}, gazetteer.Options{FoldCase: true, FoldWidth: true, Words: true, FoldSpace: true})
+	}, gazetteer.Options{FoldCase: true, FoldWidth: true, Words: true, FoldSpace: true, Plurals: true})
 	return g
 }
 
