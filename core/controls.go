@@ -248,10 +248,11 @@ func (r *ControlsResult) compare(arms map[string]armRuns, seed uint64) error {
 					if arm == ArmReal {
 						continue
 					}
-					if len(reports) == 1 { // no runs: the same answer beside each
-						reports = slices.Repeat(reports, len(against))
+					beside := reports
+					if len(beside) == 1 { // no runs: the same answer beside each
+						beside = slices.Repeat(beside, len(against))
 					}
-					d, err := metric.PairedBootstrapRuns(reports, against, score, seed)
+					d, err := metric.PairedBootstrapRuns(beside, against, score, seed)
 					if err != nil {
 						return fmt.Errorf("compare %s with %s: %w", ArmReal, arm, err)
 					}
