@@ -22,7 +22,6 @@ type automaton struct {
 	outAt   []uint32    // per state the first of its outputs, and the end
 	outputs []uint32    // patterns
 	lengths []uint32    // of the patterns in bytes
-	special bool        // some pattern has a letter beyond ASCII that folds
 }
 
 const ends = 1 << 31

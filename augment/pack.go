@@ -223,7 +223,6 @@ type loader struct {
 	fsys   fs.FS
 	prefix string
 	kinds  []edit.Kind
-	names  []string // of the kinds
 	pack   *Pack
 	ds     sdk.Diagnostics
 	ids    map[string]string // rule ID -> where

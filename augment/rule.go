@@ -211,11 +211,6 @@ func (r reporter) report(code, at, remedy, format string, args ...any) {
 	r.ds.Add(d)
 }
 
-func (r reporter) warn(code, at, remedy, format string, args ...any) {
-	r.report(code, at, remedy, format, args...)
-	(*r.ds)[len(*r.ds)-1].Severity = sdk.Warning
-}
-
 func didYouMean(word string, known []string) string {
 	if near := sdk.Nearest(word, known); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
