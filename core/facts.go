@@ -10,12 +10,27 @@ import (
 	"github.com/islm-dev/islm/sdk"
 )
 
-// facts are the plugin's own knowledge and, behind it, the graphs that its options name
-// (sdk.Option.Graph), in the order of the options. Entities do not all come first.
-// digest, unless nil, is told what the graphs hold.
+// facts are the plugin's own knowledge and, behind it, that of its graphs. Entities do
+// not all come first. digest, unless nil, is told what the graphs hold.
 func (p *plugin) facts(ctx context.Context, digest io.Writer) (iter.Seq2[sdk.FactItem, error], sdk.Diagnostics, error) {
-	var ds sdk.Diagnostics
-	streams := []iter.Seq2[sdk.FactItem, error]{p.host.Facts(ctx)}
+	graphs, ds, err := p.graphs(ctx, digest)
+	if err != nil || ds.HasErrors() {
+		return nil, ds, err
+	}
+	return func(yield func(sdk.FactItem, error) bool) {
+		for _, s := range append([]iter.Seq2[sdk.FactItem, error]{p.host.Facts(ctx)}, graphs...) {
+			for it, err := range s {
+				if !yield(it, err) {
+					return
+				}
+			}
+		}
+	}, ds, nil
+}
+
+// graphs are those that the plugin's options name (sdk.Option.Graph), in the order of
+// the options.
+func (p *plugin) graphs(ctx context.Context, digest io.Writer) (streams []iter.Seq2[sdk.FactItem, error], ds sdk.Diagnostics, err error) {
 	for _, o := range p.about.Options {
 		path := p.options[o.Name]
 		if path == "" {
@@ -51,13 +66,5 @@ func (p *plugin) facts(ctx context.Context, digest io.Writer) (iter.Seq2[sdk.Fac
 		}
 		streams = append(streams, items)
 	}
-	return func(yield func(sdk.FactItem, error) bool) {
-		for _, s := range streams {
-			for it, err := range s {
-				if !yield(it, err) {
-					return
-				}
-			}
-		}
-	}, ds, nil
+	return streams, ds, nil
 }

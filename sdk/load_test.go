@@ -130,7 +130,7 @@ licences:
 options:
   - {name: a, type: strin}
   - {name: a, type: enum}
-  - {name: b, type: int, default: x}
+  - {name: b, type: int, default: x, graph: obo}
 datasets:
   tickets: {task: intnt, format: csv}
   calls: {hook: cals, splits: [dev]}
@@ -154,6 +154,7 @@ features: [{name: shape, kind: shap.v0}, {name: unit, kind: classes.v0, classes:
 			`error[option.duplicate] domain.yaml:9:5: option "a" is declared twice`,
 			`error[option.values] domain.yaml:9:5: option "a" is an enum without values`,
 			`error[option.default] domain.yaml:10:35: the default of option "b" is "x", a whole number is wanted`,
+			`error[option.graph] domain.yaml:10:45: option "b" has a graph but is no path`,
 			`warning[dataset.unlisted] domain.yaml:12:3: data/tickets.test.jsonl belongs to no dataset`,
 			`warning[dataset.unlisted] domain.yaml:12:3: data/tickets.train.jsonl belongs to no dataset`,
 			`warning[hook.unused] domain.yaml:12:3: no dataset names the reader "calls"`,
