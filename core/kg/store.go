@@ -50,6 +50,7 @@ func openPages(dir string, head header) (*Store, error) {
 		return nil, fmt.Errorf("open the knowledge graph %s: %w", dir, err)
 	}
 	s := &Store{dir: dir, header: head, db: db, relation: map[string]uint32{}}
+	s.cache.init(head.Entities, head.Names)
 	if s.dec, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(1<<30)); err == nil {
 		s.relations, err = s.strings("relations")
 	}
@@ -135,11 +136,15 @@ func (s *Store) page(kind byte, n uint32) ([]byte, error) {
 }
 
 // pageCache keeps pages that were read: most are a few hundred bytes, so it seldom
-// takes more than 50 MB. A slot holds the last page that fell on it.
+// takes more than 100 MB. A slot holds the last page that fell on it; in a graph of
+// up to a million entities no two pages share one.
 type pageCache struct {
-	small [1 << 17]atomic.Pointer[cachedPage] // up to 2 KiB
+	small []atomic.Pointer[cachedPage]        // up to 2 KiB
 	large [1 << 10]atomic.Pointer[cachedPage] // up to 32 KiB
+	base  [256]uint32                         // of each kind its first slot
 }
+
+const cacheSlots = 1 << 18
 
 type cachedPage struct {
 	kind byte
@@ -147,18 +152,31 @@ type cachedPage struct {
 	page []byte
 }
 
+// init makes room for the pages of a graph.
+func (c *pageCache) init(entities, names int) {
+	total := 0
+	for _, k := range []struct {
+		kind  byte
+		pages int
+	}{{'D', entities/group + 1}, {'E', entities/textGroup + 1}, {'O', entities/group + 1}, {'N', 1 << bucketBits(names)}, {'I', entities/group + 1}, {'L', entities/textGroup + 1}} {
+		c.base[k.kind] = uint32(total)
+		total += k.pages
+	}
+	c.small = make([]atomic.Pointer[cachedPage], min(total, cacheSlots))
+}
+
 func (c *pageCache) slots(kind byte, n uint32) (small, large *atomic.Pointer[cachedPage]) {
-	// Neighbours fall on different slots, so do the kinds.
-	h := n + uint32(kind)*0x9e3779b1>>13
+	h := c.base[kind] + n
 	return &c.small[h%uint32(len(c.small))], &c.large[h%uint32(len(c.large))]
 }
 
 func (c *pageCache) get(kind byte, n uint32) ([]byte, bool) {
 	small, large := c.slots(kind, n)
-	for _, slot := range [...]*atomic.Pointer[cachedPage]{small, large} {
-		if p := slot.Load(); p != nil && p.kind == kind && p.n == n {
-			return p.page, true
-		}
+	if p := small.Load(); p != nil && p.kind == kind && p.n == n {
+		return p.page, true
+	}
+	if p := large.Load(); p != nil && p.kind == kind && p.n == n {
+		return p.page, true
 	}
 	return nil, false
 }
