@@ -26,6 +26,7 @@ without harm to labels, labels new text, and checks a model's behaviour.
 PACK is a folder with pack.yaml, a plugin's folder, or the name of a pack that
 comes with islm: ` + strings.Join(packs.Names(), ", ") + "."}
 	cmd.AddCommand(a.rulesNew(), a.rulesLint(), a.rulesTest(), a.rulesPreview(), a.rulesExplain(), a.rulesApply(), a.rulesStats())
+	cmd.AddCommand(a.rulesLabel(), a.rulesCheck())
 	cmd.AddCommand(a.rulesShare()...)
 	return cmd
 }
