@@ -72,7 +72,7 @@ type System struct {
 	OpenS       float64 `json:"open_s"`
 	Stored      int     `json:"stored"` // facts counted after the import
 	Found       int     `json:"found"`  // of 100 drawn facts
-	ByName      Times   `json:"by_name"`
+	ByName      *Times  `json:"by_name,omitempty"` // of what has names: .spo
 	BySubject   Times   `json:"by_subject"`
 	LookupRSSMB float64 `json:"lookup_rss_mb"`
 }
@@ -163,9 +163,10 @@ func measure(ctx context.Context, s Settings, dir, python string) (*Result, erro
 		return nil, fmt.Errorf("run the peer: %w", err)
 	}
 	r.SQLite.StoreToGzip = r.SQLite.StoreMB / r.Input.GzipMB
-	r.Ratio = map[string]float64{
-		"import": r.Own.ImportS / r.SQLite.ImportS, "by_name_p50": r.Own.ByName.P50 / r.SQLite.ByName.P50, "by_name_p99": r.Own.ByName.P99 / r.SQLite.ByName.P99,
-		"by_subject_p50": r.Own.BySubject.P50 / r.SQLite.BySubject.P50, "by_subject_p99": r.Own.BySubject.P99 / r.SQLite.BySubject.P99,
+	r.Ratio = map[string]float64{"import": r.Own.ImportS / r.SQLite.ImportS,
+		"by_subject_p50": r.Own.BySubject.P50 / r.SQLite.BySubject.P50, "by_subject_p99": r.Own.BySubject.P99 / r.SQLite.BySubject.P99}
+	if own, peer := r.Own.ByName, r.SQLite.ByName; own != nil && peer != nil {
+		r.Ratio["by_name_p50"], r.Ratio["by_name_p99"] = own.P50/peer.P50, own.P99/peer.P99
 	}
 	return r, nil
 }

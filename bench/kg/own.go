@@ -63,7 +63,7 @@ func lookupChild(store, questions string) (err error) {
 	var out struct {
 		OpenS     float64 `json:"open_s"`
 		Found     int     `json:"found"`
-		ByName    Times   `json:"by_name"`
+		ByName    *Times  `json:"by_name,omitempty"`
 		BySubject Times   `json:"by_subject"`
 		RSS       float64 `json:"lookup_rss_mb"`
 	}
@@ -77,14 +77,18 @@ func lookupChild(store, questions string) (err error) {
 			out.Found++
 		}
 	}
-	if out.ByName, err = timed(q.Names, func(name string) error {
-		ids, err := s.ByName(name)
-		if err == nil && s.Stats().Names > 0 && len(ids) != 1 {
-			err = fmt.Errorf("%q has %d entities", name, len(ids))
+	if s.Stats().Names > 0 {
+		times, err := timed(q.Names, func(name string) error {
+			ids, err := s.ByName(name)
+			if err == nil && len(ids) != 1 {
+				err = fmt.Errorf("%q has %d entities", name, len(ids))
+			}
+			return err
+		})
+		if err != nil {
+			return err
 		}
-		return err
-	}); err != nil {
-		return err
+		out.ByName = &times
 	}
 	if out.BySubject, err = timed(q.Subjects, func(id string) error {
 		facts, err := s.BySubject(id)
