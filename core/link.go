@@ -2,6 +2,9 @@ package core
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"os"
 	"strings"
 
 	"github.com/islm-dev/islm/core/corpus"
@@ -82,4 +85,23 @@ func (c *Coverage) Add(text string, gold []sdk.Span, linked []kg.Mention, named 
 			}
 		}
 	}
+}
+
+// OpenGraph opens a compiled view, a file or the folder that holds one, or that
+// of the store in a folder, which is compiled once and kept below home.
+func OpenGraph(ctx context.Context, dir, home string) (*kg.View, error) {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the knowledge graph: %w", err)
+	}
+	if !info.IsDir() {
+		return kg.OpenView(dir)
+	}
+	plan := recipe.Defaults()
+	plan.Knowledge.KG = dir
+	view, _, ds, err := findView(ctx, plan, nil, home)
+	if err = errors.Join(err, ds.Err()); err != nil {
+		return nil, err
+	}
+	return kg.OpenView(view)
 }
