@@ -7,7 +7,7 @@ import (
 	"github.com/islm-dev/islm/sdk/serve"
 )
 
-//go:embed domain.yaml vocab data
+//go:embed domain.yaml vocab data rules
 var files embed.FS
 
 func domain() sdk.Domain { return sdk.Domain{FS: files} }
