@@ -69,11 +69,8 @@ func (s *scanner) skip(there func() bool) error {
 }
 
 type ntriples struct {
-	s *scanner
-	// Statements about one subject stand together, and predicates are few: the last
-	// ones are kept instead of made anew.
-	subject    string
-	predicates map[string]string
+	s          *scanner
+	predicates map[string]string // predicates are few: one copy of each is kept
 }
 
 // statement reads one; found is false at the end of the file.

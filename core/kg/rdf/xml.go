@@ -79,6 +79,7 @@ func (p *xmlReader) fail(format string, args ...any) {
 func (p *xmlReader) token() xml.Token {
 	for {
 		p.line, p.column = p.d.InputPos()
+		p.line, p.column = max(p.line, 1), max(p.column, 1)
 		p.guard.read = 0
 		t, err := p.d.Token()
 		var bad *xml.SyntaxError
@@ -89,7 +90,7 @@ func (p *xmlReader) token() xml.Token {
 			panic(readError{p.guard.err})
 		case errors.As(err, &bad):
 			line, column := p.d.InputPos()
-			panic(&SyntaxError{Line: line, Column: column, Problem: "this is no XML: " + bad.Msg, Fatal: true})
+			panic(&SyntaxError{Line: max(line, 1), Column: max(column, 1), Problem: "this is no XML: " + bad.Msg, Fatal: true})
 		case err != nil:
 			panic(&SyntaxError{Line: p.line, Column: p.column, Problem: strings.TrimPrefix(err.Error(), "xml: "), Fatal: true})
 		}

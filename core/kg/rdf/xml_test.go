@@ -110,7 +110,7 @@ func TestXMLBad(t *testing.T) {
 		})
 	}
 	for _, c := range []struct{ in, want string }{
-		{"", "holds no element"}, {"<", "no XML"}, {`<T xmlns="http://e/"></b>`, "no XML"}, {head, "no XML"}, {head + "<e:T rdf:about='&nope;'/></rdf:RDF>", "no XML"}, {head + "\xff</rdf:RDF>", "no XML"},
+		{"", "holds no element"}, {"<", "1:2: this is no XML"}, {"<T xmlns=\"http://e/\">&\n</T>", "1:1: this is no XML"}, {`<T xmlns="http://e/"></b>`, "no XML"}, {head, "no XML"}, {head + "<e:T rdf:about='&nope;'/></rdf:RDF>", "no XML"}, {head + "\xff</rdf:RDF>", "no XML"},
 		{`<?xml version="1.0" encoding="latin1"?><x xmlns="http://e/"/>`, "encoding"},
 		{`<T xmlns="http://e/" xmlns:rdf="` + rdfNS + `" rdf:about="x"/>`, "relative and the document has no xml:base"},
 		{`<T xmlns="http://e/"/><T xmlns="http://e/"/>`, "follows the root"},

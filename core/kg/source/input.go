@@ -299,10 +299,10 @@ func eachLine(in *input, s *sink, do func(number int, line []byte)) error {
 				line = nil
 			}
 		}
-		if err != nil && !errors.Is(err, io.EOF) {
+		end := errors.Is(err, io.EOF)
+		if err != nil && !end {
 			return err
 		}
-		end := err != nil
 		if end && len(line) == 0 {
 			return nil
 		}

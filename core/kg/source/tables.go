@@ -13,10 +13,7 @@ import (
 // icdPrefix begins the ids of ICD codes.
 const icdPrefix = "ICD10CM:"
 
-var (
-	icdCode = regexp.MustCompile(`^[A-Z][0-9][0-9A-Z](\.?[0-9A-Z]{1,4})?$`)
-	icdWide = regexp.MustCompile(`^(?:[0-9]{5} )?([A-Z][0-9][0-9A-Z]{1,5}) +(?:([01]) )?(.+)$`)
-)
+var icdWide = regexp.MustCompile(`^(?:[0-9]{5} )?([A-Z][0-9][0-9A-Z]{1,5}) +(?:([01]) )?(.+)$`)
 
 // readICD reads ICD tables: CODE, TITLE and OTHER TITLES, or CODE, is_a, PARENT,
 // separated by tabs; or the files that CMS publishes for ICD-10-CM, the list of codes
