@@ -173,7 +173,7 @@ func (q *quantity) varied(factor float64) float64 {
 	if step*10 > v && v >= 100 {
 		step /= 10
 	}
-	low := math.Pow10(int(math.Floor(math.Log10(v) + 1e-9)))
+	low := powerBelow(v)
 	high := 10*low - step
 	if q.numeral.decimals == 0 && low == 1 {
 		if v == 1 { // 1 day: the noun would have to follow
@@ -206,6 +206,18 @@ func (q *quantity) varied(factor float64) float64 {
 		}
 	}
 	return out
+}
+
+// powerBelow is the largest power of ten that is not above v.
+func powerBelow(v float64) float64 {
+	p := math.Pow10(int(math.Floor(math.Log10(v))))
+	switch {
+	case p > v:
+		return p / 10
+	case p*10 <= v:
+		return p * 10
+	}
+	return p
 }
 
 // converts writes measurements in another unit.

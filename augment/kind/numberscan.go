@@ -37,12 +37,12 @@ func (q *quantity) same(o *quantity) bool {
 
 // scanner finds quantities.
 type scanner struct {
-	t      string
-	comma  bool
-	words  bool
-	hanzi  bool
-	forms  *unitForms
-	found  []quantity
+	t     string
+	comma bool
+	words bool
+	hanzi bool
+	forms *unitForms
+	found []quantity
 }
 
 // scan finds the quantities of [from, to), in their order.

@@ -154,4 +154,3 @@ func firstWord(s string) int {
 	}
 	return len(s)
 }
-
