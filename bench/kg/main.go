@@ -70,8 +70,8 @@ type System struct {
 	StoreMB     float64 `json:"store_mb"`
 	StoreToGzip float64 `json:"store_to_gzip"`
 	OpenS       float64 `json:"open_s"`
-	Stored      int     `json:"stored"` // facts counted after the import
-	Found       int     `json:"found"`  // of 100 drawn facts
+	Stored      int     `json:"stored"`            // facts counted after the import
+	Found       int     `json:"found"`             // of 100 drawn facts
 	ByName      *Times  `json:"by_name,omitempty"` // of what has names: .spo
 	BySubject   Times   `json:"by_subject"`
 	LookupRSSMB float64 `json:"lookup_rss_mb"`

@@ -2,6 +2,7 @@ package kg
 
 import (
 	"encoding/xml"
+	"errors"
 	"io"
 	"path/filepath"
 	"strings"
@@ -71,11 +72,11 @@ func TestPictures(t *testing.T) {
 	svg := page.String()[strings.Index(page.String(), "<svg"):]
 	svg = svg[:strings.Index(svg, "</svg>")+6]
 	for d := xml.NewDecoder(strings.NewReader(svg)); ; {
-		if _, err := d.Token(); err == io.EOF {
+		_, err := d.Token()
+		if errors.Is(err, io.EOF) {
 			break
-		} else {
-			require.NoError(t, err)
 		}
+		require.NoError(t, err)
 	}
 	assert.NotContains(t, svg, "NaN")
 

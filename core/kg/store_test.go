@@ -161,9 +161,7 @@ func TestModel(t *testing.T) {
 		var entities []sdk.Entity
 		for _, i := range ids {
 			e := sdk.Entity{ID: i, Type: rapid.SampledFrom([]string{"", "A", "B", "C d"}).Draw(t, "type")}
-			for _, n := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"x", "X", "y", "Öl", "öl", "北京"}), 0, 3, rapid.ID[string]).Draw(t, "names") {
-				e.Names = append(e.Names, n)
-			}
+			e.Names = append(e.Names, rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"x", "X", "y", "Öl", "öl", "北京"}), 0, 3, rapid.ID[string]).Draw(t, "names")...)
 			if rapid.Bool().Draw(t, "has properties") {
 				e.Props = map[string]string{"k": strings.Repeat(text.Draw(t, "property"), rapid.IntRange(1, 400).Draw(t, "times"))}
 			}
