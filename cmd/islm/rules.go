@@ -94,7 +94,6 @@ func loadDomainRules(dir string) ([]*augment.Pack, sdk.Diagnostics) {
 
 // ruleFlags say which packs work on which data, and how.
 type ruleFlags struct {
-	packs  []string
 	in     string
 	head   string
 	mode   string
