@@ -234,7 +234,8 @@ func TestNoAllocationWhereNothingFires(t *testing.T) {
 	e := engine(t, rules, Options{})
 	for _, text := range []string{"The board met in Oslo in May and went home again.", "Sales surged and soared.", "公司今年的利润没有变化。"} {
 		ex := classified(text, "neutral")
-		assert.Zero(t, testing.AllocsPerRun(200, func() { e.Variant(&ex, Draw{}) }), text)
+		st := e.newState() // the pool of Variant is not to be counted on under the race detector
+		assert.Zero(t, testing.AllocsPerRun(200, func() { e.variant(st, &ex, Draw{}) }), text)
 	}
 }
 
