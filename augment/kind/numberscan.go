@@ -94,6 +94,9 @@ func (s *scanner) digits(i int) int {
 		break
 	}
 	if d, to, ok := s.dateAt(i, end); ok {
+		if n := len(s.found); n > 0 && d.start < s.found[n-1].end {
+			return to // its month belongs to the date before: 17th of May 17th
+		}
 		s.found = append(s.found, quantity{kind: dates, start: d.start, end: to, date: d, unit: -1})
 		return to
 	}
