@@ -102,7 +102,7 @@ func openData(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 		return nil, ds, err
 	}
 	d.loader = corpus.NewLoader(d.set.Train, plan, d.maxLength)
-	d.rules, more, err = openRules(ctx, plan, req.plugins)
+	d.rules, more, err = openRules(ctx, plan, req.plugins, req.home)
 	ds = append(ds, more...)
 	if err != nil || ds.HasErrors() {
 		return nil, ds, err

@@ -27,7 +27,7 @@ type rules struct {
 // openRules loads the packs that a plan names: those of its plugins by their
 // names, folders, and those that come with islm. It comes before the plugins are
 // gone. nil when the plan names none.
-func openRules(ctx context.Context, plan *recipe.Plan, ps plugins) (*rules, sdk.Diagnostics, error) {
+func openRules(ctx context.Context, plan *recipe.Plan, ps plugins, home string) (*rules, sdk.Diagnostics, error) {
 	if len(plan.Augment.Packs) == 0 {
 		return nil, nil, nil
 	}
@@ -43,8 +43,11 @@ func openRules(ctx context.Context, plan *recipe.Plan, ps plugins) (*rules, sdk.
 	}
 	var chosen []*augment.Pack
 	for _, name := range plan.Augment.Packs {
-		p, more := findPack(name, offered)
-		if ds = append(ds, more...); p != nil {
+		p, more, err := findPack(ctx, name, offered, home)
+		if ds = append(ds, more...); err != nil {
+			return nil, ds, err
+		}
+		if p != nil {
 			chosen = append(chosen, p)
 		}
 	}
@@ -124,20 +127,30 @@ func (ps plugins) packs(ctx context.Context) ([]*augment.Pack, sdk.Diagnostics, 
 	return out, ds, nil
 }
 
-// findPack finds a pack by the name that a plan gives.
-func findPack(name string, offered []*augment.Pack) (*augment.Pack, sdk.Diagnostics) {
+// findPack finds a pack by the name that a plan gives: of a plugin, a folder, a
+// pack of the lock, one that comes with islm.
+func findPack(ctx context.Context, name string, offered []*augment.Pack, home string) (*augment.Pack, sdk.Diagnostics, error) {
 	for _, p := range offered {
 		if p.Manifest.Name == name {
-			return p, nil
+			return p, nil, nil
 		}
 	}
 	if _, err := os.Stat(filepath.Join(name, augment.PackFile)); err == nil {
-		return augment.LoadDir(name, augment.LoadOptions{})
+		p, ds := augment.LoadDir(name, augment.LoadOptions{})
+		return p, ds, nil
+	}
+	shelf, ds, err := openShelf(home)
+	if err != nil || ds.HasErrors() {
+		return nil, ds, err
+	}
+	if p, locked, more, err := shelf.pack(ctx, name); locked || err != nil {
+		return p, append(ds, more...), err
 	}
 	if slices.Contains(packs.Names(), name) {
-		return packs.Load(name)
+		p, more := packs.Load(name)
+		return p, append(ds, more...), nil
 	}
-	known := packs.Names()
+	known := append(packs.Names(), shelf.names()...)
 	for _, p := range offered {
 		known = append(known, p.Manifest.Name)
 	}
@@ -146,7 +159,7 @@ func findPack(name string, offered []*augment.Pack) (*augment.Pack, sdk.Diagnost
 	if near := sdk.Nearest(name, known); near != "" {
 		d.Remedy = fmt.Sprintf("did you mean %q? (%s)", near, d.Remedy)
 	}
-	return nil, sdk.Diagnostics{d}
+	return nil, append(ds, d), nil
 }
 
 // vary makes a loader show variants of its examples.
