@@ -23,6 +23,7 @@ const (
 	ReportFile     = "report.html"
 	ProvenanceFile = "provenance.json"
 	LockFile       = "lock.yaml"
+	PacksFile      = "packs.json"
 	exportTmp      = "export.tmp"
 )
 

@@ -1,8 +1,17 @@
 package core
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/islm-dev/islm/augment"
 	"github.com/islm-dev/islm/augment/share"
@@ -59,4 +68,65 @@ func (s *shelf) pack(ctx context.Context, name string) (p *augment.Pack, locked 
 	}
 	p, ds = augment.LoadDir(dir, augment.LoadOptions{})
 	return p, true, ds, nil
+}
+
+// digests are the contents that a run varies its examples with, under the keys
+// of the plan that name them.
+func (r *rules) digests() map[string]string {
+	out := map[string]string{}
+	if r == nil {
+		return out
+	}
+	for _, p := range r.packs {
+		out["augment.packs."+p.Manifest.Name] = "sha256:" + p.Digest
+	}
+	for _, s := range r.stages {
+		if s.Kind == "thesaurus" {
+			out["augment.wordnet"] = s.Digest
+		}
+	}
+	return out
+}
+
+// AdoptRules compares the rule packs with those that the folder's run was
+// started with, as AdoptPlan does with the plan, and records them for a new run.
+// Other rules would make other examples after a resume than before it.
+func (f Folder) AdoptRules(now map[string]string) error {
+	data, err := os.ReadFile(f.Own(PacksFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		if len(now) == 0 {
+			return nil
+		}
+		raw, err := json.MarshalIndent(now, "", "  ")
+		if err != nil {
+			return fmt.Errorf("record the rule packs: %w", err)
+		}
+		return writeWhole(f.Own(PacksFile), append(raw, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("read the run's rule packs: %w", err)
+	}
+	var was map[string]string
+	if err := json.Unmarshal(data, &was); err != nil {
+		return fmt.Errorf("read the run's rule packs: %s: %w", f.Own(PacksFile), err)
+	}
+	keys := slices.Collect(maps.Keys(was))
+	for key := range now {
+		if _, ok := was[key]; !ok {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	var changed, detail []string
+	for _, key := range keys {
+		if was[key] != now[key] {
+			changed = append(changed, key)
+			detail = append(detail, fmt.Sprintf("%s: %s, now %s", key, cmp.Or(was[key], "none"), cmp.Or(now[key], "none")))
+		}
+	}
+	if len(changed) == 0 {
+		return nil
+	}
+	return sdk.Diagnostics{{Severity: sdk.Error, Code: "run.plan-differs", File: f.Own(PacksFile), Summary: "the run was started with other rules: " + strings.Join(changed, ", "),
+		Detail: strings.Join(detail, "\n"), Remedy: "bring back the rules that it was started with, or choose another --out"}}.Err()
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/islm-dev/islm/augment"
 	"github.com/islm-dev/islm/augment/share"
 	"github.com/islm-dev/islm/core/catalog"
+	"github.com/islm-dev/islm/core/recipe"
 )
 
 // writePack writes a pack of one rule that exchanges a word.
@@ -97,4 +98,37 @@ func TestLockedPacksAreFound(t *testing.T) {
 	p, err = find("aeda", home)
 	require.NoError(t, err)
 	require.Equal(t, "0.0.1", p.Manifest.Version)
+}
+
+// A run is resumed with the rules that it was started with, or not at all.
+func TestResumeComparesRules(t *testing.T) {
+	home, pack := t.TempDir(), filepath.Join(t.TempDir(), "moves")
+	writePack(t, pack, "moves", "1.0.0", "climb")
+	open := func(packs ...string) map[string]string {
+		r, ds, err := openRules(t.Context(), &recipe.Plan{Augment: recipe.AugmentPlan{Packs: packs, Mode: "replace"}}, nil, home)
+		require.NoError(t, err)
+		require.NoError(t, ds.Err())
+		return r.digests()
+	}
+	f, _, err := OpenFolder(filepath.Join(t.TempDir(), "run"), false)
+	require.NoError(t, err)
+	require.NoError(t, f.AdoptRules(open(pack, "aeda")))
+	require.NoError(t, f.AdoptRules(open(pack, "aeda")))
+
+	writePack(t, pack, "moves", "1.0.0", "soar")
+	changed := open(pack, "aeda")
+	err = f.AdoptRules(changed)
+	require.ErrorContains(t, err, "run.plan-differs")
+	require.ErrorContains(t, err, "other rules: augment.packs.moves")
+	require.ErrorContains(t, err, "now "+changed["augment.packs.moves"])
+	require.NotContains(t, err.Error(), "augment.packs.aeda")
+	require.ErrorContains(t, f.AdoptRules(open("aeda")), "now none")
+	writePack(t, pack, "moves", "1.0.0", "climb")
+	require.NoError(t, f.AdoptRules(open(pack, "aeda")), "a refusal leaves the record as it was")
+
+	// A run without packs keeps no record.
+	plain, _, err := OpenFolder(filepath.Join(t.TempDir(), "run"), false)
+	require.NoError(t, err)
+	require.NoError(t, plain.AdoptRules(open()))
+	require.NoFileExists(t, plain.Own(PacksFile))
 }

@@ -19,6 +19,7 @@ import (
 
 // rules are the rule packs of a run.
 type rules struct {
+	packs  []*augment.Pack
 	engine *augment.Engine
 	mode   augment.Mode
 	stages []Stage
@@ -71,6 +72,7 @@ func openRules(ctx context.Context, plan *recipe.Plan, ps plugins, home string) 
 	}
 	r.engine, more = augment.NewEngine(chosen, augment.Options{Seed: plan.Seed, Bare: true, Resources: resources})
 	ds = append(ds, more...)
+	r.packs = chosen
 	for _, p := range chosen {
 		r.stages = append(r.stages, Stage{"rules", "sha256:" + p.Digest, fmt.Sprintf("%s: %d rules", p, len(p.Rules)), true})
 	}

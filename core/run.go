@@ -221,6 +221,9 @@ func (r *Run) prepareData(ctx context.Context) error {
 		return err
 	}
 	r.data = d
+	if err := r.folder.AdoptRules(d.rules.digests()); err != nil {
+		return err
+	}
 	r.plan.Data.MaxLength = d.maxLength
 	if err := r.folder.WritePlan(r.plan); err != nil {
 		return err
