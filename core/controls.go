@@ -28,6 +28,8 @@ type Controls struct {
 	// Train makes one run in a process of its own: the recipe file is complete,
 	// a run that was begun in out goes on.
 	Train func(ctx context.Context, recipeFile, out string) error
+
+	vary func(plan *recipe.Plan, arm string) // what an arm changes; nil = its knowledge
 }
 
 // Arms of a comparison.
@@ -214,6 +216,20 @@ func (e *Controls) recipeOf(b *Bundle, data *recipe.Plan, arm string, seed uint6
 		}
 		k.KG, k.Vectors = view, ""
 	}
+	if e.vary != nil {
+		e.vary(plan, arm)
+	} else {
+		varyKnowledge(k, arm)
+	}
+	if err := os.MkdirAll(e.Work, 0o755); err != nil {
+		return "", fmt.Errorf("make the folder of the controls: %w", err)
+	}
+	file := filepath.Join(e.Work, name+".yaml")
+	return file, writeWhole(file, plan.YAML())
+}
+
+// varyKnowledge makes the plan of an arm of Run.
+func varyKnowledge(k *recipe.KnowledgePlan, arm string) {
 	switch arm {
 	case ArmNone:
 		k.Inject, k.Control, k.FreezeBase = nil, recipe.ControlOff, false
@@ -222,11 +238,6 @@ func (e *Controls) recipeOf(b *Bundle, data *recipe.Plan, arm string, seed uint6
 	case ArmZero:
 		k.Control = recipe.ControlZero
 	}
-	if err := os.MkdirAll(e.Work, 0o755); err != nil {
-		return "", fmt.Errorf("make the folder of the controls: %w", err)
-	}
-	file := filepath.Join(e.Work, name+".yaml")
-	return file, writeWhole(file, plan.YAML())
 }
 
 // compare fills in scores, differences and controls.

@@ -38,8 +38,8 @@ func newParts(b *Bundle, c *corpus.Corpus, split string) *parts {
 		}
 		p.entities[h.Name] = known
 	}
-	if l := b.knowledge.corpus.Linker; l != nil {
-		known := map[string]bool{}
+	if b.knowledge != nil && b.knowledge.corpus.Linker != nil {
+		l, known := b.knowledge.corpus.Linker, map[string]bool{}
 		linked := func(ex *sdk.Example, see func(string)) {
 			for _, text := range []string{ex.Text, ex.TextB} {
 				for _, m := range l.Link(text) {

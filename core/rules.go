@@ -70,13 +70,41 @@ func openRules(ctx context.Context, plan *recipe.Plan, ps plugins, home string) 
 		}
 		r.stages = append(r.stages, Stage{"thesaurus", digest, dir, true})
 	}
-	r.engine, more = augment.NewEngine(chosen, augment.Options{Seed: plan.Seed, Bare: true, Resources: resources})
+	skip, more := leftOut(plan.Augment.Without, chosen)
+	if ds = append(ds, more...); ds.HasErrors() {
+		return nil, ds, nil
+	}
+	r.engine, more = augment.NewEngine(chosen, augment.Options{Seed: plan.Seed, Bare: true, Skip: skip, Resources: resources})
 	ds = append(ds, more...)
 	r.packs = chosen
 	for _, p := range chosen {
 		r.stages = append(r.stages, Stage{"rules", "sha256:" + p.Digest, fmt.Sprintf("%s: %d rules", p, len(p.Rules)), true})
 	}
 	return r, ds, nil
+}
+
+// leftOut resolves augment.without to rules of the packs.
+func leftOut(without []string, chosen []*augment.Pack) (skip []string, ds sdk.Diagnostics) {
+	var known []string
+	for _, p := range chosen {
+		for _, rule := range p.Rules {
+			known = append(known, p.Manifest.Name+"/"+rule.ID)
+		}
+	}
+	for _, name := range without {
+		if name == "*" {
+			return known, nil
+		}
+		if !slices.ContainsFunc(known, func(k string) bool { return k == name || strings.HasSuffix(k, "/"+name) }) {
+			d := sdk.Diagnostic{Severity: sdk.Error, Code: "augment.without", Path: "augment.without", Summary: fmt.Sprintf("the packs have no rule %q", name),
+				Remedy: "name a rule as RULE or PACK/RULE ('islm rules stats' lists them)"}
+			if near := sdk.Nearest(name, known); near != "" {
+				d.Remedy = fmt.Sprintf("did you mean %q?", near)
+			}
+			ds.Add(d)
+		}
+	}
+	return without, ds
 }
 
 // graph is the knowledge graph of the plugins, for packs that ask one; else nil.

@@ -16,14 +16,13 @@ import (
 	"github.com/islm-dev/islm/core/report"
 )
 
-// runControls compares injected knowledge with its controls. Each run is a child
-// process: this program with the command train.
-func (a *app) runControls(cmd *cobra.Command, c *core.Controls, dev []string) error {
+// childRuns trains in processes of this program.
+func (a *app) childRuns(dev []string) (func(ctx context.Context, recipeFile, out string) error, error) {
 	exe, err := os.Executable()
 	if err != nil {
-		return fmt.Errorf("find this program's own path: %w", err)
+		return nil, fmt.Errorf("find this program's own path: %w", err)
 	}
-	c.Train = func(ctx context.Context, recipeFile, out string) error {
+	return func(ctx context.Context, recipeFile, out string) error {
 		args := []string{"train", "--recipe", recipeFile, "--out", out, "--resume", "-q"}
 		for _, d := range dev {
 			args = append(args, "--dev", d)
@@ -34,6 +33,15 @@ func (a *app) runControls(cmd *cobra.Command, c *core.Controls, dev []string) er
 		child.Cancel = func() error { return child.Process.Signal(os.Interrupt) }
 		child.WaitDelay = time.Minute
 		return child.Run()
+	}, nil
+}
+
+// runControls compares injected knowledge with its controls. Each run is a child
+// process: this program with the command train.
+func (a *app) runControls(cmd *cobra.Command, c *core.Controls, dev []string) error {
+	var err error
+	if c.Train, err = a.childRuns(dev); err != nil {
+		return err
 	}
 	res, err := c.Run(cmd.Context())
 	if w, ok := c.Watch.(*watcher); ok {
@@ -67,6 +75,47 @@ func (a *app) runControls(cmd *cobra.Command, c *core.Controls, dev []string) er
 	for _, arm := range slices.Sorted(maps.Keys(res.Controls)) {
 		fmt.Fprintf(a.stdout, "%s: %s\n", arm, res.Controls[arm].Summary)
 	}
+	for _, n := range res.Notes {
+		fmt.Fprintln(a.stdout, n)
+	}
+	return nil
+}
+
+// runAugmentControls compares rule packs with runs without them.
+func (a *app) runAugmentControls(cmd *cobra.Command, c *core.AugmentControls, dev []string) error {
+	var err error
+	if c.Train, err = a.childRuns(dev); err != nil {
+		return err
+	}
+	res, err := c.Run(cmd.Context())
+	if w, ok := c.Watch.(*watcher); ok {
+		w.done()
+	}
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.print(res)
+	}
+	fmt.Fprintf(a.stdout, "packs: %s (%s); %d steps a run; %s of %s; seeds %s\n\n", strings.Join(res.Packs, ", "), res.Mode, res.Steps, res.Split, res.Data, strings.Trim(fmt.Sprint(res.Seeds), "[]"))
+	t := report.Table{Left: 3, Header: []string{"head", "arm", "score", "mean", "runs", "packs - arm", "95% interval", "p", "the packs are"}}
+	runs := func(values []float64) string {
+		var out []string
+		for _, v := range values {
+			out = append(out, fmt.Sprintf("%.3f", v))
+		}
+		return strings.Join(out, " ")
+	}
+	for _, head := range slices.Sorted(maps.Keys(res.Packed)) {
+		for _, s := range res.Packed[head] {
+			t.Rows = append(t.Rows, []string{head, s.Arm, s.Metric, fmt.Sprintf("%.3f", s.Mean), runs(s.Runs), "", "", "", ""})
+		}
+	}
+	for _, c := range res.Compared {
+		d := c.Difference
+		t.Rows = append(t.Rows, []string{c.Head, c.Arm, d.Metric, fmt.Sprintf("%.3f", d.A), runs(c.Runs), fmt.Sprintf("%+.3f", d.Diff), fmt.Sprintf("[%+.3f, %+.3f]", d.Range.Low, d.Range.High), fmt.Sprintf("%.3f", d.P), string(c.Verdict)})
+	}
+	fmt.Fprintln(a.stdout, t.String())
 	for _, n := range res.Notes {
 		fmt.Fprintln(a.stdout, n)
 	}

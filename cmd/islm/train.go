@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -36,7 +37,8 @@ func (f *runFlags) register(cmd *cobra.Command) {
 
 func (a *app) train() *cobra.Command {
 	var f runFlags
-	var controls bool
+	var controls, augmentControl bool
+	var seeds, leaveOut int
 	cmd := &cobra.Command{
 		Use: "train", Short: "Fine-tune a base model on a domain and your data",
 		Long: `Fine-tune a base model on a domain and your data.
@@ -47,7 +49,8 @@ holds the plan, scores, log, TensorBoard events and report.html.`,
 		Example: `  islm train --domain finance
   islm train --domain finance --data news/ --set train.epochs=4 --out runs/news
   islm train --data reviews.csv --set data.text=body --set data.label=stars
-  islm train --recipe ner --data conll/ --resume --out runs/ner`,
+  islm train --recipe ner --data conll/ --resume --out runs/ner
+  islm train --data news/ --set augment.packs=general-en --augment-control`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.dryRun {
@@ -68,15 +71,24 @@ holds the plan, scores, log, TensorBoard events and report.html.`,
 			if err != nil {
 				return a.hintResume(cmd, &f, err)
 			}
-			if err := a.printResult(res); err != nil || !controls {
+			if err := a.printResult(res); err != nil || !controls && !augmentControl {
 				return err
 			}
-			return a.runControls(cmd, &core.Controls{Evaluation: core.Evaluation{Model: res.Dir, Data: res.Plan.Data.Path, Precision: "fp32", Device: "auto",
-				Home: run.Home, Catalog: run.Catalog, Engine: engine, Log: run.Log, Watch: run.Watch}}, f.dev)
+			c := core.Controls{Seeds: seeds, Evaluation: core.Evaluation{Model: res.Dir, Data: res.Plan.Data.Path, Precision: "fp32", Device: "auto",
+				Home: run.Home, Catalog: run.Catalog, Engine: engine, Log: run.Log, Watch: run.Watch}}
+			if augmentControl {
+				if err := a.runAugmentControls(cmd, &core.AugmentControls{Controls: c, LeaveOut: cmp.Or(leaveOut, -1)}, f.dev); err != nil || !controls {
+					return err
+				}
+			}
+			return a.runControls(cmd, &c, f.dev)
 		},
 	}
 	f.register(cmd)
 	cmd.Flags().BoolVar(&controls, "controls", false, "then hold the injected knowledge against controls, as 'islm eval --controls' does")
+	cmd.Flags().BoolVar(&augmentControl, "augment-control", false, "then train at equal steps without augmentation, with repeated data and without each of the five most active rules, and give a verdict on augment.packs")
+	cmd.Flags().IntVar(&seeds, "control-seeds", 3, "runs of each arm of --controls and --augment-control")
+	cmd.Flags().IntVar(&leaveOut, "control-rules", 5, "rules that --augment-control leaves out one at a time")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "print the complete plan and stop")
 	return cmd
 }

@@ -281,7 +281,7 @@ func assignList(v reflect.Value, path string, key Key, value *sdk.Tree) *problem
 
 // uniqueLists are the keys whose lists name each thing once.
 func uniqueLists() []string {
-	return []string{"domain.name", "data.labels", "heads.NAME.labels", "augment.packs", "knowledge.inject", "knowledge.features"}
+	return []string{"domain.name", "data.labels", "heads.NAME.labels", "augment.packs", "augment.without", "knowledge.inject", "knowledge.features"}
 }
 
 // assignMap adds the entries of a map from text to text, written as a map or as

@@ -110,6 +110,9 @@ type AugmentPlan struct {
 	Mode  string   `yaml:"mode"` // replace | add: K
 	// WordNet is the folder of the thesaurus that rules may ask; "" = none.
 	WordNet string `yaml:"wordnet"`
+	// Without names rules that are left out, as RULE or PACK/RULE; "*" leaves out
+	// all, so that mode add: K repeats the examples.
+	Without []string `yaml:"without"`
 }
 
 // VocabPlan says how the domain's terms enter the tokenizer.
