@@ -282,6 +282,41 @@ func TestSpans(t *testing.T) {
 		`warning[data.span] train.jsonl:7: span "X" [1, 3) "bc" cuts the word "abcdef"`)
 }
 
+// Labels of heads may be objects that hold spans or tags, as sdk.ReadJSONL takes
+// them; the examples are the same as those of the plain forms.
+func TestLabelsOfHeadsAsObjects(t *testing.T) {
+	const row = `{"text": "Acme fell in Rome.", "labels": {"tone": "bad", "ents": {"spans": [{"start": 0, "end": 4, "label": "ORG"}, {"start": 13, "end": 17, "label": "LOC"}]}}}` + "\n"
+	c, ds := read(t, folder(t, map[string]string{"train.jsonl": row + `{"text": "Acme rose.", "labels": {"tone": "good", "ents": {"spans": []}}}` + "\n"}), Request{})
+	expect(t, ds)
+	if got := c.Train[0].Labels; got["tone"].Values[0] != "bad" || !slices.Equal(got["ents"].Tags, []string{"B-ORG", "O", "O", "B-LOC", "O"}) {
+		t.Errorf("%+v", got)
+	}
+	if got := c.Train[1].Labels["ents"].Tags; !slices.Equal(got, []string{"O", "O", "O"}) {
+		t.Errorf("%+v", got)
+	}
+	for ex, err := range sdk.ReadJSONL("train.jsonl", strings.NewReader(row)) {
+		if err != nil || !slices.Equal(ex.Labels["ents"].Spans, c.Train[0].Labels["ents"].Spans) {
+			t.Errorf("%+v %v", ex.Labels, err)
+		}
+	}
+	c, ds = read(t, folder(t, map[string]string{"train.jsonl": `{"tokens": ["Acme", "fell"], "labels": {"ents": {"tags": ["B-ORG", "O"]}, "tone": null}}` + "\n"}), Request{})
+	expect(t, ds)
+	if got := c.Train[0].Labels["ents"].Tags; !slices.Equal(got, []string{"B-ORG", "O"}) {
+		t.Errorf("%+v", got)
+	}
+	_, ds = read(t, folder(t, map[string]string{"train.jsonl": strings.Join([]string{
+		`{"text": "abc", "labels": {"ents": {"spans": [{"start": 1, "end": 9, "label": "X"}]}}}`,
+		`{"text": "abc", "labels": {"ents": {"span": []}}}`,
+		`{"text": "abc", "labels": {"ents": {"spans": "X"}}}`,
+		`{"text": "abc", "labels": {"ents": {"tags": ["O", "O"]}}}`,
+	}, "\n")}), Request{})
+	expect(t, ds,
+		`error[data.span] train.jsonl:1: span "X" [1, 9) lies outside the text of 3 bytes`,
+		`error[data.label] train.jsonl:2: labels.ents has the key "span"; an object may hold tags or spans`,
+		`error[data.spans] train.jsonl:3: labels.ents.spans is not a list`,
+		`error[data.tags] train.jsonl:4: 2 tags for 0 tokens`)
+}
+
 func TestBadInput(t *testing.T) {
 	long := strings.Repeat("word ", 1<<18)
 	many := strings.Repeat("a\n", 50)

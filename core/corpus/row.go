@@ -265,9 +265,7 @@ func (f *fieldReader) row(rec record) (row, bool) {
 		switch heads := rec.fields[c.labels].(type) {
 		case map[string]any:
 			for _, head := range sortedKeys(heads) {
-				if heads[head] != nil {
-					ok = f.label(&r, rec, head, "", heads[head], c.labels+"."+head) && ok
-				}
+				ok = f.headLabels(&r, rec, head, heads[head], c.labels+"."+head) && ok
 			}
 		default: // a column of bare labels that is called labels
 			ok = f.label(&r, rec, "", "", heads, c.labels) && ok
@@ -289,6 +287,26 @@ func (f *fieldReader) row(rec record) (row, bool) {
 		}
 	}
 	return r, ok
+}
+
+// headLabels reads what labels say of one head: a label, or an object that holds
+// tags or spans.
+func (f *fieldReader) headLabels(r *row, rec record, head string, v any, name string) bool {
+	object, several := v.(map[string]any)
+	if !several {
+		return v == nil || f.label(r, rec, head, "", v, name)
+	}
+	ok := true
+	for _, key := range sortedKeys(object) {
+		switch {
+		case key != "tags" && key != "spans":
+			f.errorf(rec, "data.label", "%s has the key %q; an object may hold tags or spans", name, clip(key))
+			ok = false
+		case object[key] != nil:
+			ok = f.label(r, rec, head, key, object[key], name+"."+key) && ok
+		}
+	}
+	return ok
 }
 
 // label reads one label value. want is tags or spans where the field says so.
