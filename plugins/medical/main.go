@@ -7,7 +7,7 @@ import (
 	"github.com/islm-dev/islm/sdk/serve"
 )
 
-//go:embed domain.yaml vocab kg data
+//go:embed domain.yaml vocab kg data rules
 var files embed.FS
 
 func domain() sdk.Domain { return sdk.Domain{FS: files} }
