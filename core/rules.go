@@ -85,10 +85,10 @@ func openRules(ctx context.Context, plan *recipe.Plan, ps plugins, home string) 
 
 // leftOut resolves augment.without to rules of the packs.
 func leftOut(without []string, chosen []*augment.Pack) (skip []string, ds sdk.Diagnostics) {
-	var known []string
+	var known, short []string
 	for _, p := range chosen {
 		for _, rule := range p.Rules {
-			known = append(known, p.Manifest.Name+"/"+rule.ID)
+			known, short = append(known, p.Manifest.Name+"/"+rule.ID), append(short, rule.ID)
 		}
 	}
 	for _, name := range without {
@@ -98,7 +98,7 @@ func leftOut(without []string, chosen []*augment.Pack) (skip []string, ds sdk.Di
 		if !slices.ContainsFunc(known, func(k string) bool { return k == name || strings.HasSuffix(k, "/"+name) }) {
 			d := sdk.Diagnostic{Severity: sdk.Error, Code: "augment.without", Path: "augment.without", Summary: fmt.Sprintf("the packs have no rule %q", name),
 				Remedy: "name a rule as RULE or PACK/RULE ('islm rules stats' lists them)"}
-			if near := sdk.Nearest(name, known); near != "" {
+			if near := sdk.Nearest(name, append(short, known...)); near != "" {
 				d.Remedy = fmt.Sprintf("did you mean %q?", near)
 			}
 			ds.Add(d)
