@@ -85,6 +85,7 @@ func (p *predictor) batch(b *recipe.Batch) error {
 	}
 	scope := torch.Open()
 	defer scope.Close()
+	even(b, p.model, p.bf16)
 	in, err := p.model.Input(b.Rows, b.Width)
 	if err != nil {
 		return err

@@ -322,6 +322,7 @@ func (t *trainer) gather(ctx context.Context, f *feed, n int) ([]*recipe.Batch, 
 			}
 			return nil, fmt.Errorf("epoch %d ended after %d of %d batches", t.state.Epoch+1, t.state.Batch+len(micro), t.job.Train.Steps(t.state.Epoch))
 		}
+		even(b, t.model, t.bf16)
 		micro = append(micro, b)
 	}
 	return micro, nil
