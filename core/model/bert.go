@@ -45,6 +45,9 @@ type layerNorm struct {
 // addNorm is LayerNorm(residual + dropout(x)): as the next residual, and in
 // bfloat16 where x is, for the next products.
 func (l layerNorm) addNorm(x, residual *torch.Tensor, p float64, mask torch.Mask) (y, narrow *torch.Tensor) {
+	if a := l.weight.normAdapter; a != nil {
+		return a.addNorm(l, x, residual, p, mask)
+	}
 	return torch.AddNormPair(x, residual, l.weight.Value, l.bias.Value, l.eps, p, mask)
 }
 
@@ -130,7 +133,7 @@ func (b *Bert) Encode(in *Input, pass *Pass) *torch.Tensor {
 	heads := int64(b.cfg.Heads)
 	size := int64(b.cfg.HiddenSize) / heads
 	split := func(l linear, x *torch.Tensor) *torch.Tensor {
-		return l.apply(x).View(n, t, heads, size).Transpose(1, 2) // [B, heads, T, size]
+		return l.on(x, in, pass).View(n, t, heads, size).Transpose(1, 2) // [B, heads, T, size]
 	}
 	narrow := x
 	if pass.BF16 {
@@ -151,9 +154,9 @@ func (b *Bert) Encode(in *Input, pass *Pass) *torch.Tensor {
 			}
 		}
 		a := torch.Attention(split(l.query, narrow), key, value, bias, 1/math.Sqrt(float64(size)), attention, pass.mask(place, in))
-		a = l.attention.apply(a.Transpose(1, 2).Reshape(n, t, heads*size))
+		a = l.attention.on(a.Transpose(1, 2).Reshape(n, t, heads*size), in, pass)
 		r, a := l.attentionNorm.addNorm(a, x, hidden, pass.mask(place+1, in))
-		f := l.down.apply(b.act(l.up.apply(a)))
+		f := l.down.on(b.act(l.up.on(a, in, pass)), in, pass)
 		x, narrow = l.norm.addNorm(f, r, hidden, pass.mask(place+2, in))
 		// No mention holds the first position.
 		if fusion := b.knowledge.fusion(i); fusion != nil && in.linked != nil && t == int64(in.Width) {

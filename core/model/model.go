@@ -44,6 +44,9 @@ type Param struct {
 	Name  string
 	Value *torch.Tensor
 	Head  string // name of the head that owns it, "" = encoder and pooler
+
+	adapter     adapter     // of the linear map with this weight; nil = none
+	normAdapter normAdapter // of the LayerNorm with this weight; nil = none
 }
 
 // Decays reports whether weight decay applies: not to biases and LayerNorms.
