@@ -129,6 +129,7 @@ func (b *Bert) Encode(in *Input, pass *Pass) *torch.Tensor {
 		return torch.Dropout(x, hidden, pass.mask(placeEmbeddings, in))
 	})
 	pass.probe("embeddings", x)
+	pass.States.embedded(x)
 
 	heads := int64(b.cfg.Heads)
 	size := int64(b.cfg.HiddenSize) / heads
@@ -153,7 +154,9 @@ func (b *Bert) Encode(in *Input, pass *Pass) *torch.Tensor {
 				bias = bias.Narrow(2, 0, 1)
 			}
 		}
-		a := torch.Attention(split(l.query, narrow), key, value, bias, 1/math.Sqrt(float64(size)), attention, pass.mask(place, in))
+		query := split(l.query, narrow)
+		pass.States.related(scope, query, key, value)
+		a := torch.Attention(query, key, value, bias, 1/math.Sqrt(float64(size)), attention, pass.mask(place, in))
 		a = l.attention.on(a.Transpose(1, 2).Reshape(n, t, heads*size), in, pass)
 		r, a := l.attentionNorm.addNorm(a, x, hidden, pass.mask(place+1, in))
 		f := l.down.on(b.act(l.up.on(a, in, pass)), in, pass)
@@ -171,6 +174,7 @@ func (b *Bert) Encode(in *Input, pass *Pass) *torch.Tensor {
 		}
 		scope.Close()
 		pass.probe(fmt.Sprintf("encoder.layer.%d", i), x)
+		pass.States.layer(x)
 	}
 	return x
 }

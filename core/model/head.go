@@ -127,7 +127,7 @@ type encoded struct {
 func (m *Model) encode(in *Input, pass *Pass) *encoded {
 	e := &encoded{m: m, in: in}
 	encoding := *pass
-	encoding.First = len(m.Heads) > 0 && !slices.ContainsFunc(m.Heads, func(h *Head) bool { return !readsFirst(h.Spec) })
+	encoding.First = pass.States == nil && len(m.Heads) > 0 && !slices.ContainsFunc(m.Heads, func(h *Head) bool { return !readsFirst(h.Spec) })
 	torch.Autocast(m.device, pass.BF16, func() { e.hidden = m.Encoder.Encode(in, &encoding) })
 	e.hidden = e.hidden.ToDType(torch.Float32)
 	return e
@@ -432,7 +432,12 @@ func (m *Model) Norms(batches ...[]*recipe.Encoded) []float64 {
 // micro-batches of a step it is the loss of the step. Nil when no row has a
 // label.
 func (m *Model) Loss(in *Input, pass *Pass, norms []float64) (*torch.Tensor, error) {
-	e := m.encode(in, pass)
+	return m.Forward(in, pass).Loss(norms)
+}
+
+// Loss is Model.Loss.
+func (f *Forward) Loss(norms []float64) (*torch.Tensor, error) {
+	m, e, pass := f.e.m, f.e, f.pass
 	var total *torch.Tensor
 	for i, h := range m.Heads {
 		if norms[i] == 0 {

@@ -59,6 +59,9 @@ type Pass struct {
 	Step  uint64 // optimizer step: dropout masks are keyed by it
 	BF16  bool   // matrix products of the encoder in bfloat16
 	First bool   // only the vector of position 0 is read
+	// States, if set, records what the encoder computes on its way; it rules
+	// First out.
+	States *States
 	// Probe hears the name of each part and what it computed, in order; it
 	// looks for the first bad value after a loss that is not a number.
 	Probe func(part string, t *torch.Tensor)
@@ -175,6 +178,17 @@ func (m *Model) Input(rows []*recipe.Encoded, width int) (*Input, error) {
 		in.Bias = torch.FromFloat32(bias, n, 1, 1, w).ToDevice(m.device)
 	}
 	return in, in.inject(m)
+}
+
+// Valid is 1 where an id is no padding, 0 elsewhere: float32 [B, T].
+func (in *Input) Valid() *torch.Tensor {
+	out := make([]float32, len(in.Rows)*in.Width)
+	for i, r := range in.Rows {
+		for j := range r.Width() {
+			out[i*in.Width+j] = 1
+		}
+	}
+	return torch.FromFloat32(out, int64(len(in.Rows)), int64(in.Width)).ToDevice(in.IDs.Device())
 }
 
 // checkFacts reports pieces of facts that the embedding lacks, and facts that do

@@ -19,6 +19,7 @@ type Job struct {
 	Valid     Source     // nil when there is none
 	Test      Source     // nil when there is none
 	Injection *Injection // nil when no knowledge is injected
+	Teachers  []Teacher  // of objective distill
 	Resume    bool
 	Threads   int    // 0 = all cores
 	ExportDir string // the engine writes config.json, model.safetensors and islm/heads.safetensors here
@@ -28,6 +29,20 @@ type Job struct {
 	// Observe hears everything that happens, in order, on one goroutine. Nil
 	// is allowed.
 	Observe func(Event)
+}
+
+// Teacher is a model whose answers a student learns.
+type Teacher struct {
+	Name      string
+	Dir       string         // Hugging Face folder
+	Heads     []sdk.HeadSpec // heads that are read; each has the name and labels of one of the job's
+	Plan      *Plan          // plan.yaml of the teacher; nil = defaults
+	Injection *Injection     // nil when it injects no knowledge
+	// Rows are the training examples as the teacher sees them, by Batch.Index.
+	// Nil: it sees the rows of the student's batches, which differ by epoch.
+	Rows Source
+	Same bool   // its rows have the student's ids, so that positions can be compared
+	Save string // file where its logits on Rows are kept; "" = it runs in each step
 }
 
 // PredictJob is all that an Engine needs to predict with a finished model.

@@ -106,7 +106,7 @@ func table() []Key {
 	auto := []word{{"auto", 0}}
 	return []Key{
 		{Path: "preset", Default: "finetune", Values: PresetNames(), Help: "The preset that the other keys start from."},
-		{Path: "objective", Stage: StageTrain, Default: "finetune", Values: []string{"finetune"}, Help: "What is trained: finetune trains task heads and encoder on labelled examples."},
+		{Path: "objective", Stage: StageTrain, Default: "finetune", Values: []string{"finetune", "distill"}, Help: "What is trained: finetune trains task heads and encoder on labelled examples, distill a student on what its teachers say."},
 		{Path: "seed", Stage: StageTrain, Default: "42", max: math.MaxUint64, Help: "All randomness of the run follows from it: initial heads, order of examples, dropout."},
 		{Path: "base", Default: "all-MiniLM-L6-v2", Help: "Base model: a Hugging Face folder, a name in the model store or a hub id."},
 
@@ -189,6 +189,24 @@ func table() []Key {
 		{Path: "knowledge.freeze_base", Stage: StageTrain, Default: "off", Help: "Train only the heads and the weights of the knowledge; the encoder keeps its values."},
 		{Path: "knowledge.lr", Stage: StageTrain, Default: "lr", words: []word{{"lr", 0}}, open: true, max: 10, Help: "Learning rate of the weights that knowledge adds; lr means the same as the encoder's."},
 		{Path: "knowledge.control", Stage: StageCorpus, Default: "off", Values: []string{"off", "shuffled", "zero"}, Help: "Train a control: shuffled injects as much with the wrong content, zero nothing through the same weights."},
+		{Path: "distill.teachers", Stage: StageTrain, Default: "[]", Help: "Teachers of a student: model folders, or names in the model store."},
+		{Path: "distill.labels", Stage: StageTrain, Default: "0.5", min: 0, max: 1e6, Help: "Weight of the labels' own loss beside what the teachers say."},
+		{Path: "distill.logits", Stage: StageTrain, Default: "1", min: 0, max: 1e6, Help: "Weight of the teachers' answers: Kullback-Leibler divergence of the heads' outputs at the temperature, times its square (Hinton et al. 2015)."},
+		{Path: "distill.temperature", Stage: StageTrain, Default: "2", open: true, max: 1000, Help: "Temperature of the answers."},
+		{Path: "distill.hidden", Stage: StageTrain, Default: "0", min: 0, max: 1e6, Help: "Weight of the squared difference of hidden states of mapped layers, through a learned projection where widths differ (TinyBERT)."},
+		{Path: "distill.states", Stage: StageTrain, Default: "tokens", Values: []string{"tokens", "first"}, Help: "Hidden states to compare: of all tokens, or of the first one, both brought to length 1 (patient distillation)."},
+		{Path: "distill.attention", Stage: StageTrain, Default: "0", min: 0, max: 1e6, Help: "Weight of the squared difference of attention scores of mapped layers; wants as many attention heads in both (TinyBERT)."},
+		{Path: "distill.relation", Stage: StageTrain, Default: "0", min: 0, max: 1e6, Help: "Weight of the relations among queries, among keys and among values of the student's last layer (MiniLMv2)."},
+		{Path: "distill.embeddings", Stage: StageTrain, Default: "0", min: 0, max: 1e6, Help: "Weight of the squared difference of the embeddings' outputs."},
+		{Path: "distill.layers", Stage: StageTrain, Default: "[]", Help: "Layers that are compared, as STUDENT:TEACHER, from 0; empty spreads the student's layers evenly over the teacher's."},
+		{Path: "distill.relation_layer", Stage: StageTrain, Default: "last", words: []word{{"last", -1}}, min: 0, max: 999, Help: "The teacher's layer, from 0, whose relations are learned."},
+		{Path: "distill.relation_heads", Stage: StageTrain, Default: "auto", words: auto, min: 1, max: 4096, Help: "Heads that queries, keys and values are cut into for relations; auto is the teacher's attention heads."},
+		{Path: "distill.cache", Stage: StageTrain, Default: "on", Help: "Compute the teachers' answers once and keep them on disk, where the training texts are the same in each epoch."},
+		{Path: "student.from", Stage: StageTrain, Default: "teacher", Values: []string{StudentTeacher, StudentBase, StudentScratch}, Help: "Where a student's first weights come from: layers of the first teacher, the base model, or random numbers in the teacher's shape."},
+		{Path: "student.layers", Stage: StageTrain, Default: "[]", min: 0, max: 999, Help: "Layers of the first teacher that the student keeps, from 0; empty keeps every second one, the last included."},
+		{Path: "student.hidden", Stage: StageTrain, Default: "auto", words: auto, min: 1, max: maxLength, Help: "Width of the student; the teacher's weightiest units are kept."},
+		{Path: "student.heads", Stage: StageTrain, Default: "auto", words: auto, min: 1, max: 4096, Help: "Attention heads of the student; auto keeps the size of a head."},
+		{Path: "student.intermediate", Stage: StageTrain, Default: "auto", words: auto, min: 1, max: maxLength, Help: "Width of the student's feed-forward layers; auto is in proportion to student.hidden."},
 		{Path: "vocab.extend", Stage: StageVocab, Default: "off", words: []word{{"off", 0}, {"all", -1}}, min: 1, max: 1 << 20, Help: "Add the domain's terms to the tokenizer: at most so many, all, or off."},
 
 		{Path: "eval.batch_size", Default: "32", min: 1, max: maxBatch, Help: "Examples per batch in validation, evaluation and prediction."},

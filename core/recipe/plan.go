@@ -8,7 +8,7 @@ const Schema = "islm/plan.v0"
 type Plan struct {
 	Schema    string              `yaml:"schema"`
 	Preset    string              `yaml:"preset"`
-	Objective string              `yaml:"objective"` // finetune, later pretrain, fewshot, distill
+	Objective string              `yaml:"objective"` // finetune, distill, …
 	Seed      uint64              `yaml:"seed"`
 	Base      string              `yaml:"base"`
 	Domain    DomainPlan          `yaml:"domain"`
@@ -17,6 +17,8 @@ type Plan struct {
 	Train     TrainPlan           `yaml:"train"`
 	Augment   AugmentPlan         `yaml:"augment"`
 	Knowledge KnowledgePlan       `yaml:"knowledge"`
+	Distill   DistillPlan         `yaml:"distill"`
+	Student   StudentPlan         `yaml:"student"`
 	Vocab     VocabPlan           `yaml:"vocab"`
 	Eval      EvalPlan            `yaml:"eval"`
 	Export    ExportPlan          `yaml:"export"`

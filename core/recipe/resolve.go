@@ -518,6 +518,7 @@ func (r *resolver) whole() {
 		bad.remedy = "set knowledge.inject"
 		r.report(at("knowledge.control"), bad)
 	}
+	r.checkDistill(at)
 	for _, name := range slices.Sorted(maps.Keys(p.Heads)) {
 		h := p.Heads[name]
 		if n := len(h.ClassWeights); n > 0 && len(h.Labels) > 0 && n != len(h.Labels) {

@@ -30,6 +30,7 @@ type trainer struct {
 	model     *model.Model
 	optimizer *torch.Optimizer
 	trainable []*torch.Tensor
+	term      term // a loss beside that of the labels; nil = none
 	schedule  schedule
 	epochs    int // planned
 
@@ -49,7 +50,7 @@ func newTrainer(job *recipe.Job) *trainer {
 }
 
 func (t *trainer) train(ctx context.Context) (*recipe.Outcome, error) {
-	if o := t.job.Plan.Objective; o != "" && o != "finetune" {
+	if o := t.job.Plan.Objective; o != "" && o != "finetune" && o != "distill" {
 		return nil, fmt.Errorf("train: objective %q is not part of this version", o)
 	}
 	defer t.close()
@@ -101,6 +102,9 @@ func (t *trainer) prepare() (err error) {
 	}
 	for _, d := range diags {
 		t.observe(recipe.Event{Kind: recipe.EventNotice, Text: d.String()})
+	}
+	if t.term, err = t.newTerm(); err != nil {
+		return err
 	}
 	frozen, err := t.plan.Frozen(t.model.Config.Layers)
 	if err != nil {
@@ -171,7 +175,7 @@ func (t *trainer) newOptimizer() *torch.Optimizer {
 		return lr / t.plan.LR
 	}
 	headLR, knowledgeLR := share(t.plan.HeadLR), share(t.job.Plan.Knowledge.LR)
-	for _, p := range t.model.Params() {
+	for _, p := range t.params() {
 		if !p.Value.NeedsGrad() {
 			continue
 		}
@@ -340,6 +344,9 @@ func (t *trainer) step(micro []*recipe.Batch) (recipe.Event, error) {
 		rows[i] = b.Rows
 	}
 	norms := t.model.Norms(rows...)
+	if t.term != nil {
+		t.term.count(micro)
+	}
 	pass := &model.Pass{Train: true, Seed: t.job.Plan.Seed, Step: uint64(step), BF16: t.bf16}
 	var err error
 	failed := torch.Do(func() {
@@ -390,7 +397,7 @@ func (t *trainer) backward(b *recipe.Batch, pass *model.Pass, norms []float64) (
 	if err != nil {
 		return 0, false, err
 	}
-	loss, err := t.model.Loss(in, pass, norms)
+	loss, err := t.loss(b, in, pass, norms)
 	if err != nil || loss == nil {
 		return 0, false, err
 	}
@@ -548,7 +555,7 @@ func (t *trainer) checkpoint() error {
 	var err error
 	failed := torch.Do(func() {
 		var weights, moments []safetensors.Entry
-		for _, p := range t.model.Params() {
+		for _, p := range t.params() {
 			weights = append(weights, p.Entry())
 		}
 		for name, v := range t.optimizer.State() {
@@ -572,7 +579,7 @@ func (t *trainer) checkpoint() error {
 func (t *trainer) restore(step int, moments bool) error {
 	dir := t.store.path(step)
 	err := readTensors(filepath.Join(dir, weightsFile), func(f *safetensors.File) error {
-		for _, p := range t.model.Params() {
+		for _, p := range t.params() {
 			e, ok := f.Entry(p.Name)
 			if !ok || !slices.Equal(e.Shape, p.Value.Shape()) || e.DType != "F32" {
 				return fmt.Errorf("the weight %s %v is missing or has another shape", p.Name, p.Value.Shape())
@@ -623,7 +630,7 @@ func overwrite(into *torch.Tensor, data []byte) {
 func (t *trainer) remember() error {
 	return torch.Do(func() {
 		t.best = map[string][]byte{}
-		for _, p := range t.model.Params() {
+		for _, p := range t.params() {
 			t.best[p.Name] = p.Value.Bytes()
 		}
 	})
@@ -639,7 +646,7 @@ func (t *trainer) restoreBest() error {
 	}
 	return torch.Do(func() {
 		torch.NoGrad(func() {
-			for _, p := range t.model.Params() {
+			for _, p := range t.params() {
 				overwrite(p.Value, t.best[p.Name])
 			}
 		})
@@ -664,6 +671,9 @@ func (t *trainer) close() {
 	failed := torch.Do(func() {
 		if t.optimizer != nil {
 			t.optimizer.Free()
+		}
+		if t.term != nil {
+			t.term.close()
 		}
 		if t.model != nil {
 			t.model.Close()

@@ -1,0 +1,104 @@
+package recipe
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// DistillPlan is what a student learns from its teachers. The numbers are the
+// weights of the losses; 0 leaves one out.
+type DistillPlan struct {
+	Teachers    []string `yaml:"teachers"`    // model folders or names
+	Labels      float64  `yaml:"labels"`      // the labels' own loss
+	Logits      float64  `yaml:"logits"`      // the heads' answers at the temperature
+	Temperature float64  `yaml:"temperature"` // of the logits
+	Hidden      float64  `yaml:"hidden"`      // hidden states of mapped layers
+	States      string   `yaml:"states"`      // tokens | first: which hidden states
+	Attention   float64  `yaml:"attention"`   // attention scores of mapped layers
+	Relation    float64  `yaml:"relation"`    // relations among queries, keys and values
+	Embeddings  float64  `yaml:"embeddings"`  // the embeddings' output
+	Layers      []string `yaml:"layers"`      // STUDENT:TEACHER, from 0; empty = evenly
+	// RelationLayer is the teacher's layer, from 0, whose relations the student's
+	// last layer learns; -1 = the last.
+	RelationLayer int  `yaml:"relation_layer"`
+	RelationHeads int  `yaml:"relation_heads"` // 0 = the teacher's attention heads
+	Cache         bool `yaml:"cache"`          // keep the teachers' logits on disk
+}
+
+// StudentPlan shapes a student.
+type StudentPlan struct {
+	From         string    `yaml:"from"`         // teacher | base | scratch
+	Layers       []float64 `yaml:"layers"`       // of the first teacher, from 0
+	Hidden       int       `yaml:"hidden"`       // 0 = the teacher's
+	Heads        int       `yaml:"heads"`        // attention heads, 0 = to keep their size
+	Intermediate int       `yaml:"intermediate"` // 0 = in proportion
+}
+
+// ObjectiveDistill learns from teachers.
+const ObjectiveDistill = "distill"
+
+// Where a student's first weights come from.
+const (
+	StudentTeacher = "teacher"
+	StudentBase    = "base"
+	StudentScratch = "scratch"
+)
+
+var layerPair = regexp.MustCompile(`^([0-9]{1,4}):([0-9]{1,4})$`)
+
+// LayerMap gives the teacher's layer for each of the student's that learns from
+// one, as pairs (student, teacher) from 0. Without distill.layers it is
+// TinyBERT's uniform map: the student's layer i, from 1, learns from the
+// teacher's layer i·T/S (Jiao et al. 2020).
+func (d *DistillPlan) LayerMap(student, teacher int) ([][2]int, error) {
+	var pairs [][2]int
+	if len(d.Layers) == 0 {
+		for i := range student {
+			pairs = append(pairs, [2]int{i, max(0, (i+1)*teacher/student-1)})
+		}
+		return pairs, nil
+	}
+	for _, text := range d.Layers {
+		m := layerPair.FindStringSubmatch(strings.TrimSpace(text))
+		if m == nil {
+			return nil, fmt.Errorf("distill.layers: %q is not STUDENT:TEACHER", text)
+		}
+		s, _ := strconv.Atoi(m[1])
+		t, _ := strconv.Atoi(m[2])
+		if s >= student || t >= teacher {
+			return nil, fmt.Errorf("distill.layers: %q, but the student's layers are 0-%d and the teacher's 0-%d", text, student-1, teacher-1)
+		}
+		pairs = append(pairs, [2]int{s, t})
+	}
+	return pairs, nil
+}
+
+// NeedsStates reports whether a loss compares more than the heads' answers.
+func (d *DistillPlan) NeedsStates() bool {
+	return d.Hidden > 0 || d.Attention > 0 || d.Relation > 0 || d.Embeddings > 0
+}
+
+// checkDistill finds what no single key can be blamed for.
+func (r *resolver) checkDistill(at func(string) place) {
+	p := r.plan
+	if p.Objective != ObjectiveDistill {
+		return
+	}
+	if p.Distill.Logits == 0 && !p.Distill.NeedsStates() {
+		bad := wrong("distill.nothing", "all losses of the teachers have the weight 0")
+		bad.remedy = "set distill.logits, distill.hidden, distill.attention, distill.relation or distill.embeddings"
+		r.report(at("distill.logits"), bad)
+	}
+	for _, l := range p.Student.Layers {
+		if l != float64(int(l)) {
+			r.report(at("student.layers"), wrong("recipe.type", "student.layers wants whole numbers, this is %s", formatFloat(l)))
+		}
+	}
+	if p.Student.From == StudentBase && (len(p.Student.Layers) > 0 || p.Student.Hidden > 0) {
+		bad := wrong("recipe.conflict", "student.from is base: student.layers and student.hidden cut a teacher")
+		bad.remedy = "leave them out, or set student.from=teacher"
+		r.report(at("student.layers"), bad)
+	}
+}
