@@ -224,7 +224,7 @@ func TestPresetsResolve(t *testing.T) {
 			t.Errorf("preset %s: plan has %q, summary %q", preset.Name, p.Preset, preset.Summary)
 		}
 	}
-	if diff := cmp.Diff([]string{"finetune", "ner", "quick", "tutorial"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"distill", "finetune", "ner", "quick", "tutorial"}, names); diff != "" {
 		t.Error(diff)
 	}
 	tutorial := mustPlan(t, Sources{Preset: "tutorial"})
