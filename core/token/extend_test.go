@@ -239,3 +239,34 @@ func TestExtendMany(t *testing.T) {
 	require.NoError(t, err)
 	require.Less(t, time.Since(begin), 10*time.Second)
 }
+
+// TestSingleWordSearch compares the search that passes over the rest of words with
+// the one that looks at each byte.
+func TestSingleWordSearch(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	letters := []string{"a", "b", "a", "b", " ", "-", "é", "国", "_", "\u0301"}
+	word := func(n int) string {
+		var b strings.Builder
+		for range 1 + rng.IntN(n) {
+			b.WriteString(letters[rng.IntN(len(letters))])
+		}
+		return b.String()
+	}
+	for range 300 {
+		var tokens []AddedToken
+		var ids []int32
+		for i := range 1 + rng.IntN(12) {
+			tokens = append(tokens, AddedToken{Content: word(6), SingleWord: true, LeftStrip: rng.IntN(5) == 0})
+			ids = append(ids, int32(i))
+		}
+		a := newAddedTokens(loadTables(), nil, tokens, ids)
+		require.True(t, a.plain.single)
+		plain := *a.plain
+		plain.single = false
+		for range 50 {
+			text := word(24)
+			var w work
+			require.Equal(t, a.extract(&plain, w.valid(text), nil), a.extract(a.plain, w.valid(text), nil), "%q in %v", text, tokens)
+		}
+	}
+}

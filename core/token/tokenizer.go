@@ -189,7 +189,7 @@ func (t *Tokenizer) release(w *work) {
 func (t *Tokenizer) run(w *work, s *sequence, text string, word int32) {
 	added := t.added.Load()
 	v := w.valid(text)
-	w.parts = added.extract(&added.plain, v, w.parts[:0])
+	w.parts = added.extract(added.plain, v, w.parts[:0])
 	if t.normalizer != nil || added.normal.trie != nil {
 		next := w.next[:0]
 		for _, part := range w.parts {
@@ -200,7 +200,7 @@ func (t *Tokenizer) run(w *work, s *sequence, text string, word int32) {
 			if t.normalizer != nil {
 				part = t.normalizer.normalize(w, part)
 			}
-			next = added.extract(&added.normal, part, next)
+			next = added.extract(added.normal, part, next)
 		}
 		w.parts, w.next = next, w.parts
 	}
