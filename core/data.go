@@ -39,6 +39,7 @@ type dataRequest struct {
 	base      string // folder of the base model
 	home      string
 	knowledge *knowledge
+	heads     []sdk.HeadSpec // of teachers: they stay though no example has a label for them
 }
 
 // Stage is one prepared stage of a run.
@@ -78,7 +79,11 @@ func openData(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 	if d.maxLength > cfg.MaxPositions {
 		ds.Add(sdk.Diagnostic{Code: "data.max_length", Path: "data.max_length", Summary: fmt.Sprintf("data.max_length is %d, the model has positions for %d tokens", d.maxLength, cfg.MaxPositions), Remedy: fmt.Sprintf("set data.max_length to at most %d", cfg.MaxPositions)})
 	}
-	request := corpus.Request{Plan: plan, Heads: req.plugins.heads()}
+	request := corpus.Request{Plan: plan, Heads: slices.Concat(req.plugins.heads(), req.heads)}
+	request.Unlabelled = plan.Objective == recipe.ObjectiveDistill
+	for _, h := range req.heads {
+		request.Keep = append(request.Keep, h.Name)
+	}
 	if len(req.plugins) > 0 {
 		request.Domain = req.plugins
 	}

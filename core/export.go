@@ -80,6 +80,9 @@ func (r *Run) provenance() (*report.Provenance, error) {
 	if r.base.Source != nil {
 		p.Base.Source, p.Base.Version = r.base.Source.ID, r.base.Source.Commit
 	}
+	for _, t := range r.teachers {
+		p.Teachers = append(p.Teachers, report.Artifact{Name: t.model.Name, Role: strings.Join(headNames(t.job.Heads), ", "), Digest: t.digest, Size: t.size})
+	}
 	for _, in := range r.data.inputs() {
 		p.Data = append(p.Data, report.Artifact{Name: filepath.Base(in.Path), Role: in.Split, Digest: "sha256:" + in.SHA256, Size: in.Bytes, N: in.Examples})
 	}

@@ -39,6 +39,7 @@ type Run struct {
 	plan      *recipe.Plan
 	plugins   plugins
 	base      modelstore.Model
+	teachers  []*teacher // of a distillation
 	knowledge *knowledge // nil when the plan injects none
 	data      *data
 	outcome   *recipe.Outcome
@@ -89,9 +90,11 @@ func (r *Run) preparing() []stage {
 		{"plugins", r.launch},             // lock, sha256, Describe, Configure
 		{"plan", r.makePlan},              // complete, no hidden default
 		{"folder", r.openFolder},          // refused, new or resumed
+		{"teachers", r.openTeachers},      // of a distillation
 		{"base", r.findBase},              // base model and tokenizer
 		{"knowledge", r.prepareKnowledge}, // facts, compiled view, features
 		{"data", r.prepareData},           // read, check, split, encode: shards
+		{"teach", r.teach},                // what the teachers see
 		{"release", r.release},            // plugins are gone before the first step
 	}
 }
@@ -101,6 +104,7 @@ var errFinished = errors.New("the run is finished")
 
 func (r *Run) run(ctx context.Context, stages []stage) (*Result, error) {
 	defer r.plugins.close()
+	defer r.closeTeachers()
 	defer func() {
 		if err := r.knowledge.close(); err != nil {
 			r.Log.Warn("close the knowledge graph", "error", err)
@@ -203,6 +207,9 @@ func (r *Run) openFolder(context.Context) error {
 }
 
 func (r *Run) findBase(ctx context.Context) error {
+	if err := r.makeStudent(); err != nil || r.base.Dir != "" {
+		return err
+	}
 	m, err := r.Store.Get(ctx, r.plan.Base)
 	if err != nil {
 		return err
@@ -213,7 +220,7 @@ func (r *Run) findBase(ctx context.Context) error {
 }
 
 func (r *Run) prepareData(ctx context.Context) error {
-	d, ds, err := openData(ctx, dataRequest{plan: r.plan, plugins: r.plugins, base: r.base.Dir, home: r.Home, knowledge: r.knowledge})
+	d, ds, err := openData(ctx, dataRequest{plan: r.plan, plugins: r.plugins, base: r.base.Dir, home: r.Home, knowledge: r.knowledge, heads: r.teacherHeads()})
 	if terr := r.tell(ds); terr != nil {
 		return terr
 	}
@@ -252,8 +259,8 @@ func (r *Run) train(ctx context.Context) error {
 	outcome, err := r.Engine.Train(ctx, &recipe.Job{
 		Dir: r.folder.Dir, Plan: r.plan, Base: r.base.Dir, Heads: r.data.heads,
 		Train: r.data.loader, Valid: r.data.valid, Test: r.data.test, Injection: r.knowledge.injection(),
-		Resume: r.Resume, Threads: r.plan.Train.Threads, ExportDir: r.folder.ExportDir(),
-		Score: w.score, Observe: w.observe,
+		Teachers: r.jobTeachers(), Resume: r.Resume, Threads: r.plan.Train.Threads, ExportDir: r.folder.ExportDir(),
+		Score: r.rating(w), Observe: w.observe,
 	})
 	if err == nil {
 		err = w.err
@@ -262,6 +269,21 @@ func (r *Run) train(ctx context.Context) error {
 		return err
 	}
 	r.outcome = outcome
+	return nil
+}
+
+// rating is how validations are rated; nil where no valid row has a label.
+func (r *Run) rating(w *recorder) func([]recipe.Prediction) float64 {
+	if r.data.valid == nil {
+		return nil
+	}
+	for i := range r.data.valid.Len() {
+		for _, t := range r.data.valid.At(i).Targets {
+			if t.Has {
+				return w.score
+			}
+		}
+	}
 	return nil
 }
 
@@ -299,6 +321,9 @@ func primary(plan *recipe.Plan, heads []sdk.HeadSpec) string {
 		if h.Name == plan.Export.Head {
 			return h.Name
 		}
+	}
+	if len(heads) == 0 {
+		return "" // a bare encoder
 	}
 	return heads[0].Name
 }

@@ -26,6 +26,7 @@ type runFlags struct {
 	resume bool
 	dryRun bool
 	dev    []string
+	extra  []string // items of --set that the command adds
 }
 
 func (f *runFlags) register(cmd *cobra.Command) {
@@ -138,9 +139,13 @@ func (a *app) newRun(cmd *cobra.Command, f *runFlags, engine recipe.Engine) (*co
 	if err != nil {
 		return nil, err
 	}
+	if src.Preset == "" {
+		src.Preset = f.preset
+	}
 	if src.Sets, err = f.items(); err != nil {
 		return nil, err
 	}
+	src.Sets = append(src.Sets, f.extra...)
 	return &core.Run{Home: home, Store: store, Catalog: cat, Engine: engine, Log: a.logger(), Watch: a.newWatcher(), Args: os.Args[1:], Version: version, Lang: a.lang(),
 		Resolve: func(advice []recipe.Advice) (*recipe.Plan, sdk.Diagnostics, error) {
 			s := src

@@ -23,7 +23,7 @@ func (c *Corpus) check(req *Request, p *problems) {
 		p.add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.train", Summary: "there are no examples to train on", Remedy: "name them with --data or --set data.train=FILE"})
 		return
 	}
-	if len(c.Heads) == 0 && !p.diagnosticsHaveErrors() && !req.Whole {
+	if len(c.Heads) == 0 && !req.Unlabelled && !p.diagnosticsHaveErrors() && !req.Whole {
 		d := sdk.Diagnostic{Severity: sdk.Error, Code: "data.label", Summary: "no example has a label",
 			Remedy: "data.label names the column or field with the labels"}
 		if req.Check {
@@ -36,7 +36,9 @@ func (c *Corpus) check(req *Request, p *problems) {
 		return
 	}
 	if !p.diagnosticsHaveErrors() { // else the counts are incomplete
-		c.checkLabelled(p)
+		if !req.Unlabelled {
+			c.checkLabelled(p)
+		}
 		c.checkClasses(req, p)
 	}
 	if len(c.Valid) == 0 && len(c.Train) > 0 && !req.Whole {
@@ -169,7 +171,7 @@ func (c *Corpus) checkClasses(req *Request, p *problems) {
 			}
 		}
 		if n == 0 {
-			if len(c.Train) > 0 {
+			if len(c.Train) > 0 && !slices.Contains(req.Keep, h.Name) {
 				p.add(sdk.Diagnostic{Severity: sdk.Warning, Code: "data.class", Summary: fmt.Sprintf("head %q has labels, but none in train: it cannot be learned", h.Name)})
 			}
 			continue

@@ -38,6 +38,11 @@ type Request struct {
 	Closed bool
 	// Check reports what is wrong and tolerates what only training needs.
 	Check bool
+	// Keep names declared heads that stay though no example has a label for them:
+	// a teacher's. Examples then need no labels.
+	Keep []string
+	// Unlabelled: examples need no labels at all.
+	Unlabelled bool
 }
 
 // Input is one file or dataset that was read.

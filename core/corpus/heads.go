@@ -48,6 +48,9 @@ func resolveHeads(splits map[string][]row, req *Request, p *problems) []sdk.Head
 	for _, h := range declared {
 		i := slices.IndexFunc(groups, func(g group) bool { return g.head == h.Name })
 		if i < 0 {
+			if slices.Contains(req.Keep, h.Name) {
+				used = append(used, h)
+			}
 			continue
 		}
 		if fill(&h, &groups[i], true, req, p) {
@@ -71,7 +74,7 @@ func resolveHeads(splits map[string][]row, req *Request, p *problems) []sdk.Head
 	heads := append(used, fresh...)
 	var idle []string
 	for _, h := range declared {
-		if !slices.ContainsFunc(groups, func(g group) bool { return g.head == h.Name }) {
+		if !slices.Contains(req.Keep, h.Name) && !slices.ContainsFunc(groups, func(g group) bool { return g.head == h.Name }) {
 			idle = append(idle, h.Name)
 		}
 	}

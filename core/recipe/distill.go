@@ -86,11 +86,6 @@ func (r *resolver) checkDistill(at func(string) place) {
 	if p.Objective != ObjectiveDistill {
 		return
 	}
-	if p.Distill.Logits == 0 && !p.Distill.NeedsStates() {
-		bad := wrong("distill.nothing", "all losses of the teachers have the weight 0")
-		bad.remedy = "set distill.logits, distill.hidden, distill.attention, distill.relation or distill.embeddings"
-		r.report(at("distill.logits"), bad)
-	}
 	for _, l := range p.Student.Layers {
 		if l != float64(int(l)) {
 			r.report(at("student.layers"), wrong("recipe.type", "student.layers wants whole numbers, this is %s", formatFloat(l)))

@@ -38,6 +38,7 @@ type Provenance struct {
 	Rules      []Artifact `json:"rules"`
 	Knowledge  []Artifact `json:"knowledge"`
 	Plugins    []Artifact `json:"plugins"`
+	Teachers   []Artifact `json:"teachers,omitempty"` // of a distilled student
 
 	Software    map[string]string `json:"software"` // name -> version: islm, commit, go, libtorch …
 	Environment Environment       `json:"environment"`

@@ -126,6 +126,9 @@ func alignHead(student, teacher sdk.HeadSpec) ([]int64, error) {
 
 // open loads a teacher, or its answers where they suffice.
 func (d *distill) open(t *teacher, job *recipe.Job, observe func(recipe.Event)) error {
+	if d.plan.Logits == 0 && !d.plan.NeedsStates() {
+		return nil // a control
+	}
 	keeps := t.Save != "" && t.Rows != nil && d.plan.Logits > 0 && len(t.Heads) > 0
 	if keeps {
 		if saved, err := readLogits(t.Save, t.Rows, t.Heads); err == nil {

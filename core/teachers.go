@@ -1,0 +1,296 @@
+package core
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/islm-dev/islm/core/corpus"
+	"github.com/islm-dev/islm/core/model/hf"
+	"github.com/islm-dev/islm/core/modelstore"
+	"github.com/islm-dev/islm/core/recipe"
+	"github.com/islm-dev/islm/core/report"
+	"github.com/islm-dev/islm/core/token"
+	"github.com/islm-dev/islm/sdk"
+)
+
+// teacher is a finished model whose answers a student learns, or a bare encoder
+// whose states it learns.
+type teacher struct {
+	model     modelstore.Model
+	digest    string // of its weights, tokenizer and heads
+	size      int64
+	plan      *recipe.Plan
+	heads     []sdk.HeadSpec
+	tokenizer *token.Tokenizer
+	tokDigest string
+	maxLength int
+	knowledge *knowledge
+	job       recipe.Teacher
+}
+
+// openTeachers finds the teachers of a distillation and everything of them but
+// the weights.
+func (r *Run) openTeachers(ctx context.Context) error {
+	if r.plan.Objective != recipe.ObjectiveDistill {
+		return nil
+	}
+	if len(r.plan.Distill.Teachers) == 0 {
+		return sdk.Diagnostics{{Severity: sdk.Error, Code: "distill.teacher", Path: "distill.teachers", Summary: "a distillation wants a teacher", Remedy: "name a model folder with --teacher DIR"}}.Err()
+	}
+	var all sdk.Diagnostics
+	for _, ref := range r.plan.Distill.Teachers {
+		t, ds, err := r.openTeacher(ctx, ref)
+		if err != nil {
+			return err
+		}
+		all = append(all, ds...)
+		if t != nil {
+			r.teachers = append(r.teachers, t)
+			r.Watch.Stage("teacher", fmt.Sprintf("%s (%s)", t.model.Name, strings.Join(headNames(t.heads), ", ")))
+		}
+	}
+	all = append(all, agreeing(r.teachers, r.plugins.heads())...)
+	return r.tell(all)
+}
+
+func headNames(heads []sdk.HeadSpec) []string {
+	if len(heads) == 0 {
+		return []string{"no heads"}
+	}
+	var names []string
+	for _, h := range heads {
+		names = append(names, h.Name)
+	}
+	return names
+}
+
+func (r *Run) openTeacher(ctx context.Context, ref string) (*teacher, sdk.Diagnostics, error) {
+	m, err := r.Store.Get(ctx, ref)
+	if err != nil {
+		return nil, nil, err
+	}
+	t := &teacher{model: m, plan: recipe.Defaults()}
+	cfg, ds := hf.ReadConfig(m.Dir)
+	if ds.HasErrors() {
+		return nil, ds, nil
+	}
+	if heads, more := hf.ReadHeads(m.Dir); heads != nil {
+		t.heads = heads.Heads
+	} else {
+		ds = append(ds, more...)
+	}
+	file := filepath.Join(m.Dir, Own, PlanFile)
+	if data, err := os.ReadFile(file); err == nil {
+		plan, more := recipe.Parse(file, data)
+		ds = append(ds, more...)
+		t.plan = plan
+	}
+	if ds.HasErrors() {
+		return nil, ds, nil
+	}
+	if t.tokenizer, err = token.Load(m.Dir); err != nil {
+		return nil, ds, err
+	}
+	if t.tokDigest, err = tokenizerDigest(m.Dir); err != nil {
+		return nil, ds, err
+	}
+	t.maxLength = cfg.MaxPositions
+	knowledge, more, err := loadKnowledge(m.Dir, t.plan)
+	ds = append(ds, more...)
+	if err != nil {
+		return nil, ds, err
+	}
+	t.knowledge = knowledge
+	t.digest, t.size, err = report.DigestTree(os.DirFS(m.Dir), func(path string) bool {
+		return strings.HasSuffix(path, ".safetensors") && !strings.Contains(path, "checkpoint-") || strings.HasSuffix(path, ".bin") && !strings.Contains(path, "/") ||
+			slices.Contains([]string{"config.json", "tokenizer.json", "vocab.txt", Own + "/" + hf.HeadsFile}, path)
+	})
+	if err != nil {
+		return nil, ds, fmt.Errorf("digest of teacher %s: %w", m.Name, err)
+	}
+	return t, ds, nil
+}
+
+// agreeing reports heads of one name with different labels, among teachers and
+// the domain's.
+func agreeing(teachers []*teacher, declared []sdk.HeadSpec) (ds sdk.Diagnostics) {
+	type owner struct {
+		spec sdk.HeadSpec
+		name string
+	}
+	seen := map[string]owner{}
+	for _, h := range declared {
+		seen[h.Name] = owner{h, "the domain"}
+	}
+	for _, t := range teachers {
+		for _, h := range t.heads {
+			other, ok := seen[h.Name]
+			if !ok {
+				seen[h.Name] = owner{h, "teacher " + t.model.Name}
+				continue
+			}
+			if other.spec.Kind != h.Kind || !sameLabels(other.spec.Labels, h.Labels) {
+				ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "distill.labels", Path: "distill.teachers",
+					Summary: fmt.Sprintf("head %s of teacher %s has other labels than that of %s", h.Name, t.model.Name, other.name),
+					Detail:  fmt.Sprintf("%s: %s %s\n%s: %s %s", t.model.Name, h.Kind, strings.Join(h.Labels, ", "), other.name, other.spec.Kind, strings.Join(other.spec.Labels, ", ")),
+					Remedy:  "train the teacher on these labels, or distil without it"})
+			}
+		}
+	}
+	return ds
+}
+
+func sameLabels(a, b []string) bool {
+	a, b = slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b))
+	return slices.Equal(a, b)
+}
+
+// teacherHeads are the teachers' heads that the domain does not declare.
+func (r *Run) teacherHeads() (out []sdk.HeadSpec) {
+	declared := r.plugins.heads()
+	for _, t := range r.teachers {
+		for _, h := range t.heads {
+			if !slices.ContainsFunc(slices.Concat(declared, out), func(o sdk.HeadSpec) bool { return o.Name == h.Name }) {
+				out = append(out, h)
+			}
+		}
+	}
+	return out
+}
+
+// makeStudent gives the folder that the student's first weights come from, cut
+// from the first teacher: a stage named by what made it.
+func (r *Run) makeStudent() error {
+	s := r.plan.Student
+	if r.plan.Objective != recipe.ObjectiveDistill || s.From == recipe.StudentBase {
+		return nil
+	}
+	t := r.teachers[0]
+	cfg, ds := hf.ReadConfig(t.model.Dir)
+	if err := ds.Err(); err != nil {
+		return err
+	}
+	cut := hf.Cut{Hidden: s.Hidden, Heads: s.Heads, Intermediate: s.Intermediate, Scratch: s.From == recipe.StudentScratch, Seed: r.plan.Seed}
+	for _, l := range s.Layers {
+		cut.Layers = append(cut.Layers, int(l))
+	}
+	if len(cut.Layers) == 0 { // every second one, the last included
+		for l := (cfg.Layers + 1) % 2; l < cfg.Layers; l += 2 {
+			cut.Layers = append(cut.Layers, l)
+		}
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "student.v0\n%s\n%s\n%+v\n", t.digest, t.tokDigest, cut))
+	digest := hex.EncodeToString(sum[:])
+	dir := filepath.Join(r.Home, "stages", "student", digest)
+	if !exists(filepath.Join(dir, hf.ConfigFile)) {
+		tmp := fmt.Sprintf("%s.%d.tmp", dir, os.Getpid())
+		if err := os.MkdirAll(tmp, 0o755); err != nil {
+			return fmt.Errorf("make the student: %w", err)
+		}
+		defer os.RemoveAll(tmp) //nolint:errcheck // gone after the rename
+		if err := cut.Write(t.model.Dir, tmp).Err(); err != nil {
+			return err
+		}
+		if err := t.tokenizer.Save(tmp); err != nil {
+			return fmt.Errorf("save the student's tokenizer: %w", err)
+		}
+		if err := os.Rename(tmp, dir); err != nil && !exists(filepath.Join(dir, hf.ConfigFile)) {
+			return fmt.Errorf("make the student: %w", err)
+		}
+	}
+	what := fmt.Sprintf("layers %s of %s", strings.Trim(fmt.Sprint(cut.Layers), "[]"), t.model.Name)
+	if cut.Scratch {
+		what = fmt.Sprintf("%d new layers in the shape of %s", len(cut.Layers), t.model.Name)
+	}
+	if cut.Hidden > 0 {
+		what += fmt.Sprintf(", %d wide", cut.Hidden)
+	}
+	r.base = modelstore.Model{Name: what, Dir: dir, Place: modelstore.InFolder}
+	r.Watch.Stage("student", what)
+	return nil
+}
+
+// teach encodes the training examples for each teacher.
+func (r *Run) teach(ctx context.Context) error {
+	var ds sdk.Diagnostics
+	varied := len(r.plan.Augment.Packs) > 0
+	names := headNames(r.data.heads)
+	d := &r.plan.Distill
+	if len(r.teachers) > 0 && d.Logits == 0 && !d.NeedsStates() {
+		ds.Add(sdk.Diagnostic{Severity: sdk.Warning, Code: "distill.nothing", Path: "distill.logits", Summary: "all losses of the teachers have the weight 0: the student learns the labels alone, as a control"})
+	}
+	for _, t := range r.teachers {
+		j := recipe.Teacher{Name: t.model.Name, Dir: t.model.Dir, Plan: t.plan, Injection: t.knowledge.injection()}
+		for _, h := range t.heads {
+			if slices.Contains(names, h.Name) {
+				j.Heads = append(j.Heads, h)
+			}
+		}
+		same := t.tokDigest == r.data.tokDigest && t.knowledge == nil && r.knowledge == nil
+		switch {
+		case varied && !same:
+			ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "distill.augment", Path: "augment.packs",
+				Summary: fmt.Sprintf("teacher %s has another vocabulary than the student, or one of them injects knowledge: rule packs make new texts in each epoch, which it would have to see in its own encoding", t.model.Name),
+				Remedy:  "leave augment.packs out, or cut the student from this teacher"})
+		case varied:
+			j.Same = true
+		default:
+			rows, err := corpus.EncodeSource(ctx, &corpus.Encoder{Tokenizer: t.tokenizer, MaxLength: min(t.maxLength, r.data.maxLength), Knowledge: t.knowledge.encoder()}, r.data.corpus.Train)
+			if err != nil {
+				return fmt.Errorf("encode for teacher %s: %w", t.model.Name, err)
+			}
+			j.Rows, j.Same = rows, t.knowledge == nil && r.knowledge == nil
+			h := sha256.New()
+			fmt.Fprintf(h, "teacher.v0\n%s\n%s\n%q\n", t.digest, r.plan.Train.Precision, headNames(j.Heads))
+			for i := range rows.Len() {
+				mine, row := r.data.set.Train.At(i), rows.At(i)
+				j.Same = j.Same && slices.Equal(mine.IDs, row.IDs)
+				_ = binary.Write(h, binary.LittleEndian, int64(len(row.IDs)))
+				_ = binary.Write(h, binary.LittleEndian, row.IDs)
+				_ = binary.Write(h, binary.LittleEndian, row.Types)
+				_ = binary.Write(h, binary.LittleEndian, row.Starts)
+			}
+			if k := t.knowledge; k != nil && k.graph != nil {
+				fmt.Fprintf(h, "graph %s\n", k.graph.Digest())
+			}
+			if r.plan.Distill.Cache && r.plan.Distill.Logits > 0 && len(j.Heads) > 0 {
+				j.Save = filepath.Join(r.Home, "stages", "teacher", hex.EncodeToString(h.Sum(nil))+".safetensors")
+			}
+		}
+		if r.plan.Distill.NeedsStates() && !j.Same && !varied {
+			ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "distill.vocabulary", Path: "distill.teachers",
+				Summary: fmt.Sprintf("teacher %s cuts texts into other pieces than the student, or sees injected knowledge: hidden states, attention, relations and embeddings cannot be compared", t.model.Name),
+				Remedy:  "distil its answers alone: --set distill.hidden=0 and the other losses of states too"})
+		}
+		if len(j.Heads) == 0 && d.Logits > 0 && !d.NeedsStates() {
+			ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "distill.labels", Path: "distill.teachers",
+				Summary: fmt.Sprintf("teacher %s has no head in common with the student: it has %s, the student %s", t.model.Name, strings.Join(headNames(t.heads), ", "), strings.Join(names, ", ")),
+				Remedy:  "distil its hidden states too (distill.hidden), or name the head of the labels with data.head"})
+		}
+		t.job = j
+	}
+	return r.tell(ds)
+}
+
+// jobTeachers are the teachers as the engine wants them.
+func (r *Run) jobTeachers() (out []recipe.Teacher) {
+	for _, t := range r.teachers {
+		out = append(out, t.job)
+	}
+	return out
+}
+
+func (r *Run) closeTeachers() {
+	for _, t := range r.teachers {
+		if err := t.knowledge.close(); err != nil {
+			r.Log.Warn("close a teacher's graph", "error", err)
+		}
+	}
+}
