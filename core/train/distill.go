@@ -76,11 +76,11 @@ const projectionPrefix = "distill."
 
 func newDistill(job *recipe.Job, student *model.Model, bf16 bool, observe func(recipe.Event)) (_ *distill, err error) {
 	d := &distill{plan: job.Plan.Distill, student: student, bf16: bf16, words: make([]float64, len(student.Heads))}
-	defer func() {
+	defer func(d *distill) {
 		if err != nil {
 			err = errors.Join(err, torch.Do(d.close))
 		}
-	}()
+	}(d)
 	for i := range job.Teachers {
 		t := &teacher{Teacher: job.Teachers[i]}
 		d.teachers = append(d.teachers, t)

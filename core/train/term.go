@@ -28,10 +28,14 @@ type term interface {
 
 // newTerm makes the term of the job's objective.
 func (t *trainer) newTerm() (term, error) {
-	if t.job.Plan.Objective == "distill" {
-		return newDistill(t.job, t.model, t.bf16, t.observe)
+	if t.job.Plan.Objective != recipe.ObjectiveDistill {
+		return nil, nil
 	}
-	return nil, nil
+	d, err := newDistill(t.job, t.model, t.bf16, t.observe)
+	if err != nil {
+		return nil, err // not a term that holds a nil pointer
+	}
+	return d, nil
 }
 
 // params lists all weights that checkpoints hold.
