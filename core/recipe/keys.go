@@ -94,7 +94,6 @@ const (
 )
 
 var (
-	peftForm   = regexp.MustCompile(`^off$`)
 	modeSpace  = regexp.MustCompile(`^add[: ]\s*([0-9]+)$`)
 	modeForm   = regexp.MustCompile(`^(replace|add: [1-9][0-9]{0,2})$`)
 	deviceForm = regexp.MustCompile(`^(auto|cpu|cuda|cuda:[0-9]{1,3})$`)
@@ -171,7 +170,24 @@ func table() []Key {
 		{Path: "train.checkpoint_every", Stage: StageTrain, Default: "epoch", words: each, min: 1, max: maxCount, Help: "Checkpoint every so many optimizer steps, or after each epoch, or never (off)."},
 		{Path: "train.log_every", Default: "10", min: 1, max: maxCount, Help: "Write the loss to log.jsonl and tb/ every so many steps."},
 		{Path: "train.freeze", Stage: StageTrain, Default: "[]", Help: "What is not trained: embeddings, layer N, layers A-B, `all but top N` (embeddings and all layers but the top N), encoder (all but the heads)."},
-		{Path: "train.peft", Stage: StageTrain, Default: "off", pattern: peftForm, wants: "off: this version trains no adapters", Help: "Adapters to train instead of the whole encoder; off trains the encoder itself."},
+		{Path: "train.unfreeze_every", Stage: StageTrain, Default: "off", words: []word{{"off", 0}, {"epoch", -1}}, min: 1, max: maxCount, Help: "Gradual unfreezing: after each so many optimizer steps, or each epoch, the highest frozen layer is trained too, the embeddings last; train.freeze says what is frozen at first."},
+		{Path: "train.peft", Stage: StageTrain, Default: "off", Values: PeftMethods(), Help: "What is trained instead of the whole encoder, besides the heads: low-rank updates (lora, rslora, dora, adalora), scales (ia3), bottlenecks (houlsby, pfeiffer), virtual tokens (prefix, ptuning, prompt) or biases (bitfit); off trains the encoder itself."},
+
+		{Path: "peft.rank", Stage: StageTrain, Default: "8", min: 1, max: 4096, Help: "Rank of the updates of lora, rslora and dora; of adalora the mean rank at the end."},
+		{Path: "peft.alpha", Stage: StageTrain, Default: "16", open: true, max: 1e6, Help: "Scale of low-rank updates: alpha/rank, for rslora alpha/√rank."},
+		{Path: "peft.dropout", Stage: StageTrain, Default: "0", min: 0, max: 0.99, Help: "Dropout of the input of low-rank updates."},
+		{Path: "peft.targets", Stage: StageTrain, Default: "[]", Help: "Linear maps that are adapted, by the end of their names, such as query or output.dense; empty means the method's own: query and value for low-rank updates, key, value and output.dense for ia3 (in BERT's names)."},
+		{Path: "peft.bottleneck", Stage: StageTrain, Default: "16", min: 1, max: maxLength, Help: "Width of the bottlenecks of houlsby and pfeiffer."},
+		{Path: "peft.act", Stage: StageTrain, Default: "gelu", Values: []string{"gelu", "relu", "silu", "tanh"}, Help: "Activation of the bottlenecks."},
+		{Path: "peft.tokens", Stage: StageTrain, Default: "16", min: 1, max: 1024, Help: "Virtual tokens of prefix, ptuning and prompt."},
+		{Path: "peft.projection", Stage: StageTrain, Default: "auto", words: auto, min: 1, max: maxLength, Help: "Width of the network that makes the prefix while it is trained; auto is the model's."},
+		{Path: "peft.init_rank", Stage: StageTrain, Default: "auto", words: auto, min: 1, max: 4096, Help: "adalora: rank of each weight at first; auto is half more than peft.rank."},
+		{Path: "peft.warmup", Stage: StageTrain, Default: "0.1", min: 0, max: 0.9, Help: "adalora: share of the steps before the ranks begin to fall."},
+		{Path: "peft.final", Stage: StageTrain, Default: "0.3", min: 0, max: 0.9, Help: "adalora: share of the steps after the ranks are settled."},
+		{Path: "peft.every", Stage: StageTrain, Default: "10", min: 1, max: maxCount, Help: "adalora: steps from one allocation of ranks to the next."},
+		{Path: "peft.beta1", Stage: StageTrain, Default: "0.85", open: true, max: 0.999999, Help: "adalora: decay of the mean importance."},
+		{Path: "peft.beta2", Stage: StageTrain, Default: "0.85", open: true, max: 0.999999, Help: "adalora: decay of the uncertainty of the importance."},
+		{Path: "peft.orthogonal", Stage: StageTrain, Default: "0.5", min: 0, max: 1000, Help: "adalora: weight of the loss that keeps the factors orthogonal."},
 
 		{Path: "augment.packs", Stage: StageCorpus, Default: "[]", Help: "Rule packs that vary the training examples."},
 		{Path: "augment.mode", Stage: StageCorpus, Default: "replace", pattern: modeForm, wants: "replace or `add: K`", Help: "Variants replace their example in an epoch, or K are added beside it (add: K)."},

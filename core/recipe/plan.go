@@ -15,6 +15,7 @@ type Plan struct {
 	Data      DataPlan            `yaml:"data"`
 	Heads     map[string]HeadPlan `yaml:"heads"`
 	Train     TrainPlan           `yaml:"train"`
+	Peft      PeftPlan            `yaml:"peft"`
 	Augment   AugmentPlan         `yaml:"augment"`
 	Knowledge KnowledgePlan       `yaml:"knowledge"`
 	Distill   DistillPlan         `yaml:"distill"`
@@ -103,6 +104,7 @@ type TrainPlan struct {
 	CheckpointEvery int      `yaml:"checkpoint_every"` // steps; 0 = each epoch, -1 = never
 	LogEvery        int      `yaml:"log_every"`
 	Freeze          []string `yaml:"freeze"`
+	UnfreezeEvery   int      `yaml:"unfreeze_every"` // steps; 0 = off, -1 = each epoch
 	Peft            string   `yaml:"peft"`
 }
 

@@ -508,6 +508,19 @@ func (r *resolver) whole() {
 	if p.Train.Patience > 0 && p.Train.EvalEvery < 0 {
 		r.report(at("train.patience"), wrong("recipe.conflict", "train.patience wants validations, train.eval_every is off"))
 	}
+	if peft := p.Train.Peft; peft != "" && peft != PeftOff {
+		for _, path := range []string{"train.freeze", "train.unfreeze_every"} {
+			if path == "train.freeze" && len(p.Train.Freeze) > 0 || path == "train.unfreeze_every" && p.Train.UnfreezeEvery != 0 {
+				r.report(at(path), &problem{code: "recipe.conflict", summary: fmt.Sprintf("train.peft=%s freezes the encoder; %s has nothing left to say", peft, path), remedy: "drop one of them", index: -1})
+			}
+		}
+	}
+	if p.Train.UnfreezeEvery != 0 && len(p.Train.Freeze) == 0 {
+		r.report(at("train.unfreeze_every"), &problem{code: "recipe.conflict", summary: "train.unfreeze_every wants something frozen", remedy: "for example train.freeze=encoder", index: -1})
+	}
+	if p.Train.Peft == PeftAdaLoRA && p.Peft.Warmup+p.Peft.Final >= 1 {
+		r.report(at("peft.warmup"), wrong("recipe.conflict", "peft.warmup and peft.final leave no steps in which ranks fall"))
+	}
 	for _, l := range p.Knowledge.EntityLayers {
 		if l != math.Trunc(l) {
 			r.report(at("knowledge.entity_layers"), wrong("recipe.type", "knowledge.entity_layers wants whole numbers, this is %s", formatFloat(l)))

@@ -160,7 +160,10 @@ func TestProblems(t *testing.T) {
 		"duplicate label":     {"data: {labels: [a, b, a]}\n", nil, []string{`r.yaml:1:23: data.labels names "a" twice`}},
 		"control characters":  {"", []string{"data.path=a\x00b"}, []string{`data.path: the text is not UTF-8 or holds a control character`}},
 		"device":              {"", []string{"train.device=gpu"}, []string{`wanted: auto, cpu, cuda or cuda:N`}},
-		"no adapters yet":     {"", []string{"train.peft=lora"}, []string{`train.peft cannot be "lora"`}},
+		"unknown adapters":    {"", []string{"train.peft=lorra"}, []string{`train.peft cannot be "lorra"` + "\n" + `    remedy: did you mean "lora"?`}},
+		"frozen adapters":     {"", []string{"train.peft=lora", "train.freeze=embeddings"}, []string{`train.peft=lora freezes the encoder`}},
+		"thaw what":           {"", []string{"train.unfreeze_every=2"}, []string{`train.unfreeze_every wants something frozen`}},
+		"adalora's shares":    {"", []string{"train.peft=adalora", "peft.warmup=0.6", "peft.final=0.4"}, []string{`leave no steps in which ranks fall`}},
 		"schema":              {"schema: islm/plan.v9\n", nil, []string{`unknown schema "islm/plan.v9"`}},
 		"head's key":          {"heads: {sentiment: {los: bce}}\n", nil, []string{`did you mean "heads.sentiment.loss"?`}},
 		"flow of a set":       {"", []string{"data.labels=[a"}, []string{`--set:data.labels=[a: not valid YAML`}},
@@ -224,7 +227,7 @@ func TestPresetsResolve(t *testing.T) {
 			t.Errorf("preset %s: plan has %q, summary %q", preset.Name, p.Preset, preset.Summary)
 		}
 	}
-	if diff := cmp.Diff([]string{"distill", "finetune", "ner", "quick", "tutorial"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"distill", "finetune", "lora", "ner", "quick", "tutorial"}, names); diff != "" {
 		t.Error(diff)
 	}
 	tutorial := mustPlan(t, Sources{Preset: "tutorial"})
