@@ -21,6 +21,7 @@ type Bert struct {
 	params                []*Param
 	act                   func(*torch.Tensor) *torch.Tensor
 	knowledge             *knowledge // nil when none is injected
+	tuning                *tuning    // nil without an adapter
 }
 
 type bertLayer struct {
@@ -116,14 +117,22 @@ func (b *Bert) Encode(in *Input, pass *Pass) *torch.Tensor {
 		if x == nil {
 			x = b.knowledge.embedded(torch.Embedding(b.word.Value, in.IDs), in)
 		}
-		place := b.position.Value.Narrow(0, 0, t)
+		x = b.tuning.prompted(x)
+		t = x.Size(1)
+		// A prefix takes the first positions, as transformers counts them.
+		shift := int64(b.tuning.shift())
+		place := b.position.Value.Narrow(0, shift, t)
 		if in.positions != nil {
-			place = torch.Embedding(b.position.Value.Narrow(0, 0, b.position.Value.Size(0)), in.positions)
+			place = torch.Embedding(b.position.Value.Narrow(0, shift, b.position.Value.Size(0)-shift), in.positions)
 		}
 		if in.Types == nil {
 			place = place.Add(b.types.Value.Narrow(0, 0, 1))
 		} else {
-			x = x.Add(torch.Embedding(b.types.Value, in.Types))
+			types := in.Types
+			if k := t - int64(in.Width); k > 0 {
+				types = torch.Cat([]*torch.Tensor{torch.Zeros(torch.Int64, types.Device(), n, k), types}, 1)
+			}
+			x = x.Add(torch.Embedding(b.types.Value, types))
 		}
 		x = torch.LayerNorm(x.Add(place), b.norm.weight.Value, b.norm.bias.Value, b.norm.eps)
 		return torch.Dropout(x, hidden, pass.mask(placeEmbeddings, in))
@@ -140,11 +149,12 @@ func (b *Bert) Encode(in *Input, pass *Pass) *torch.Tensor {
 	if pass.BF16 {
 		narrow = x.ToDType(torch.BFloat16)
 	}
+	seen, prefixes := b.tuning.bias(in.Bias), b.tuning.prefixes()
 	for i := range b.layers {
 		l, place := &b.layers[i], uint64(placeLayers+4*i)
 		scope := torch.Open()
-		key, value := split(l.key, narrow), split(l.value, narrow)
-		bias := in.Bias
+		key, value := attend(prefixes, i, split(l.key, narrow), split(l.value, narrow))
+		bias := seen
 		if pass.First && i == len(b.layers)-1 {
 			// Of the last layer only the first position is read: keys and values
 			// come from all, the rest is computed for it alone. Masks number

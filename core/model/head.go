@@ -120,6 +120,7 @@ type encoded struct {
 	m      *Model
 	in     *Input
 	hidden *torch.Tensor // float32 [B, T, H], or [B, 1, H] when all heads read the first position
+	first  *torch.Tensor // float32 [B, H]: the first position, that of a prompt if there is one, as in peft
 	pooled *torch.Tensor
 }
 
@@ -130,6 +131,10 @@ func (m *Model) encode(in *Input, pass *Pass) *encoded {
 	encoding.First = pass.States == nil && len(m.Heads) > 0 && !slices.ContainsFunc(m.Heads, func(h *Head) bool { return !readsFirst(h.Spec) })
 	torch.Autocast(m.device, pass.BF16, func() { e.hidden = m.Encoder.Encode(in, &encoding) })
 	e.hidden = e.hidden.ToDType(torch.Float32)
+	e.first = e.hidden.Select(1, 0)
+	if n := int64(m.tuning.prompts()); n > 0 && !encoding.First {
+		e.hidden = e.hidden.Narrow(1, n, e.hidden.Size(1)-n)
+	}
 	return e
 }
 
@@ -137,7 +142,7 @@ func (m *Model) encode(in *Input, pass *Pass) *encoded {
 func (e *encoded) pool(kind string) *torch.Tensor {
 	switch kind {
 	case "cls":
-		return e.hidden.Select(1, 0)
+		return e.first
 	case "mean", "max":
 		n, t := int64(len(e.in.Rows)), int64(e.in.Width)
 		beyond := make([]bool, n*t)
@@ -156,7 +161,7 @@ func (e *encoded) pool(kind string) *torch.Tensor {
 		return e.hidden.MaskedFill(padding, 0).Sum(1).Mul(torch.FromFloat32(inverse, n, 1).ToDevice(e.m.device))
 	}
 	if e.pooled == nil {
-		e.pooled = e.m.pooler.apply(e.hidden.Select(1, 0)).Tanh()
+		e.pooled = e.m.pooler.apply(e.first).Tanh()
 	}
 	return e.pooled
 }

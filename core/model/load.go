@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/islm-dev/islm/core/model/hf"
+	"github.com/islm-dev/islm/core/model/peft"
 	"github.com/islm-dev/islm/core/recipe"
 	"github.com/islm-dev/islm/core/torch"
 	"github.com/islm-dev/islm/core/torch/safetensors"
@@ -28,6 +29,10 @@ type Options struct {
 	// Knowledge and Injection say what knowledge enters; nil = none.
 	Knowledge *recipe.KnowledgePlan
 	Injection *recipe.Injection
+	// Base is the folder of the weights that an adapter folder changes.
+	Base string
+	// Adapt describes a new adapter, given the config; nil = none.
+	Adapt func(*hf.Config) *peft.Config
 }
 
 // Load builds the model of a Hugging Face folder with the given heads. New
@@ -35,7 +40,22 @@ type Options struct {
 // seed and name only. The model is nil when the diagnostics hold errors; others
 // are worth telling. Its tensors belong to no scope: Close frees them.
 func Load(dir string, heads []sdk.HeadSpec, opt Options) (_ *Model, diags sdk.Diagnostics) {
-	cfg, diags := hf.ReadConfig(dir)
+	adapter, base := "", dir
+	var tuned *peft.Config
+	var cfg *hf.Config
+	if peft.Is(dir) {
+		if tuned, diags = peft.Read(dir); tuned == nil {
+			return nil, diags
+		}
+		if adapter, base = dir, opt.Base; base == "" {
+			base = tuned.Base
+		}
+	}
+	if tuned != nil {
+		cfg, diags = peft.ModelConfig(dir, base, tuned)
+	} else {
+		cfg, diags = hf.ReadConfig(dir)
+	}
 	if cfg == nil {
 		return nil, diags
 	}
@@ -51,7 +71,7 @@ func Load(dir string, heads []sdk.HeadSpec, opt Options) (_ *Model, diags sdk.Di
 		}
 		names[spec.Name] = true
 	}
-	weights, more := hf.OpenWeights(dir, cfg.ModelType)
+	weights, more := hf.OpenWeights(base, cfg.ModelType)
 	diags.Add(more...)
 	if diags.HasErrors() {
 		return nil, diags
@@ -65,7 +85,10 @@ func Load(dir string, heads []sdk.HeadSpec, opt Options) (_ *Model, diags sdk.Di
 	}()
 	l.diags = diags
 	l.readOwn()
-	l.diags.Add(hf.Check(dir, cfg, weights, func(name string) bool { return strings.HasPrefix(name, "classifier.") })...)
+	if adapter != "" {
+		l.openAdapter(tuned)
+	}
+	l.diags.Add(hf.Check(base, cfg, weights, func(name string) bool { return strings.HasPrefix(name, "classifier.") })...)
 	if l.diags.HasErrors() {
 		return nil, l.diags
 	}
@@ -88,6 +111,7 @@ type loader struct {
 	own      *safetensors.File // islm/heads.safetensors; nil when absent
 	injected *safetensors.File // islm/knowledge.safetensors; nil when absent
 	trained  *hf.Heads         // heads of the folder; nil when unknown
+	adapter  *adapterFile      // nil when the folder is none
 	m        *Model
 	diags    sdk.Diagnostics
 }
@@ -103,13 +127,21 @@ func (l *loader) close() error {
 			err = errors.Join(err, f.Close())
 		}
 	}
+	if l.adapter != nil {
+		err = errors.Join(err, l.adapter.Close())
+	}
 	return err
 }
 
 // readOwn opens what lies in islm/.
 func (l *loader) readOwn() {
 	var diags sdk.Diagnostics
-	if l.trained, diags = hf.ReadHeads(l.dir); l.trained == nil {
+	if peft.Is(l.dir) {
+		l.trained, diags = peft.ReadHeads(l.dir, l.cfg)
+	} else {
+		l.trained, diags = hf.ReadHeads(l.dir)
+	}
+	if l.trained == nil {
 		l.diags.Add(diags...)
 		return
 	}
@@ -149,11 +181,17 @@ func (l *loader) build(heads []sdk.HeadSpec) error {
 	for _, spec := range heads {
 		l.m.Heads = append(l.m.Heads, l.head(spec))
 	}
-	return l.knowledge()
+	if err := l.knowledge(); err != nil {
+		return err
+	}
+	return l.adapt()
 }
 
 // find looks for an encoder weight, which for a pooler may lie in islm/.
 func (l *loader) find(name string) *hf.Weight {
+	if x := l.adapter.take(name); x != nil {
+		return x
+	}
 	if x, ok := l.weights.Find(name); ok {
 		return &x
 	}
@@ -184,6 +222,12 @@ func (l *loader) head(spec sdk.HeadSpec) *Head {
 	if l.isPrimary(spec) {
 		// The primary head's linear layer lies in model.safetensors.
 		find = func(name string) *hf.Weight {
+			if l.adapter != nil {
+				if x := l.adapter.take(strings.TrimPrefix(name, prefix)); x != nil {
+					return x
+				}
+				return l.findOwn(name)
+			}
 			if x, ok := l.weights.Find(strings.TrimPrefix(name, prefix)); ok {
 				return &x
 			}

@@ -23,6 +23,7 @@ type Model struct {
 
 	pooler    *linear    // nil when no head reads it
 	knowledge *knowledge // nil when none is injected
+	tuning    *tuning    // nil without an adapter
 	params    []*Param
 	device    torch.Device
 }
@@ -31,7 +32,8 @@ type Model struct {
 // fusion wrap one.
 type Encoder interface {
 	// Encode gives the last hidden states [B, T, Hidden], or the first
-	// position's alone [B, 1, Hidden] if pass.First is set.
+	// position's alone [B, 1, Hidden] if pass.First is set. The vectors of a
+	// prompt come before the text's.
 	Encode(in *Input, pass *Pass) *torch.Tensor
 	// Params lists the weights in a fixed order under their canonical names.
 	Params() []*Param
@@ -45,6 +47,7 @@ type Param struct {
 	Value *torch.Tensor
 	Head  string // name of the head that owns it, "" = encoder and pooler
 
+	tuned       bool        // part of an adapter
 	adapter     adapter     // of the linear map with this weight; nil = none
 	normAdapter normAdapter // of the LayerNorm with this weight; nil = none
 }
@@ -79,7 +82,10 @@ func (p *Pass) mask(layer uint64, in *Input) torch.Mask {
 }
 
 // Streams keep the uses of one seed apart.
-const streamDropout = 1
+const (
+	streamDropout  = 1
+	streamAdapters = 2
+)
 
 // Places of dropout: embeddings, then three in each layer, then heads.
 const (
@@ -122,8 +128,9 @@ func (m *Model) Input(rows []*recipe.Encoded, width int) (*Input, error) {
 		facts = facts || r.Width() > len(r.IDs)
 		typed = typed || slices.ContainsFunc(r.Types, func(t int32) bool { return t != 0 })
 	}
-	if in.Width > m.Config.MaxPositions {
-		return nil, fmt.Errorf("encode a batch: %d ids in a row, the model has %d positions", in.Width, m.Config.MaxPositions)
+	virtual := m.tuning.shift() + m.tuning.prompts()
+	if in.Width+virtual > m.Config.MaxPositions {
+		return nil, fmt.Errorf("encode a batch: %d ids in a row and %d virtual tokens, the model has %d positions", in.Width, virtual, m.Config.MaxPositions)
 	}
 	n := int64(len(rows))
 	ids := make([]int64, len(rows)*in.Width)
@@ -165,7 +172,7 @@ func (m *Model) Input(rows []*recipe.Encoded, width int) (*Input, error) {
 		if err := m.checkFacts(rows); err != nil {
 			return nil, err
 		}
-		positions, sees := in.facts(ids, types, m.Config.MaxPositions-1)
+		positions, sees := in.facts(ids, types, m.Config.MaxPositions-1-virtual)
 		in.positions = torch.FromInt64(positions, n, w).ToDevice(m.device)
 		in.Bias, bias = torch.FromFloat32(sees, n, 1, w, w).ToDevice(m.device), nil
 	}
@@ -246,6 +253,10 @@ func (m *Model) Count() (all, trainable int64) {
 func (m *Model) Close() {
 	for _, p := range m.params {
 		p.Value.Free()
+	}
+	if m.tuning != nil && m.tuning.ranks != nil {
+		m.tuning.ranks.free()
+		m.tuning.ranks = nil
 	}
 	m.params = nil
 }

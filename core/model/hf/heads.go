@@ -45,7 +45,7 @@ func ReadHeads(dir string) (*Heads, sdk.Diagnostics) {
 		if cfg == nil {
 			return nil, diags
 		}
-		return declared(cfg), diags
+		return Declared(cfg), diags
 	}
 	if err != nil {
 		return nil, sdk.Diagnostics{{Severity: sdk.Error, Code: "model.heads", File: path, Summary: err.Error()}}
@@ -65,8 +65,9 @@ func ReadHeads(dir string) (*Heads, sdk.Diagnostics) {
 	return h, diags
 }
 
-// declared is the head of a folder that transformers wrote.
-func declared(cfg *Config) *Heads {
+// Declared is the head of a folder that transformers wrote: by architecture and
+// id2label.
+func Declared(cfg *Config) *Heads {
 	spec := sdk.HeadSpec{Labels: cfg.Labels}
 	if spec.Labels == nil {
 		spec.Labels = []string{"LABEL_0", "LABEL_1"}
