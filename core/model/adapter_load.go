@@ -132,3 +132,16 @@ func (l *loader) adapterParam(t hf.Tensor, init initial) *Param {
 	})
 	return p
 }
+
+// adapterName is a weight's name in an adapter file of a model whose primary head
+// is given.
+func (m *Model) adapterName(p *Param, primary string) string {
+	c := m.tuning.config
+	if p.tuned && c.Prompting() {
+		return p.Name
+	}
+	if p.Head != "" {
+		return c.Prefix() + strings.TrimPrefix(p.Name, primary+".")
+	}
+	return c.Prefix() + hf.Prefixed(m.Config.ModelType, p.Name)
+}
