@@ -133,7 +133,7 @@ func TestHeadsOfForeignFolders(t *testing.T) {
 // other set of tags stays as it is.
 func TestForeignTagSchemes(t *testing.T) {
 	head := func(labels ...string) sdk.HeadSpec {
-		return declared(&Config{Architecture: "BertForTokenClassification", Labels: labels}).Heads[0]
+		return Declared(&Config{Architecture: "BertForTokenClassification", Labels: labels}).Heads[0]
 	}
 	require.Equal(t, sdk.HeadSpec{Name: "tags", Kind: sdk.KindTag, Labels: []string{"MISC", "PER"}}, head("O", "B-MISC", "I-MISC", "B-PER", "I-PER"))
 	for _, labels := range [][]string{{"B-PER", "I-PER", "O"}, {"O", "NOUN"}, {"O", "B-PER"}, {"O"}} {
