@@ -310,5 +310,11 @@ func elementType(dtype string) torch.DType {
 
 // decays: weight decay applies to matrices, not to biases and LayerNorms.
 func decays(name string) bool {
-	return !strings.HasSuffix(name, ".bias") && !strings.Contains(name, "LayerNorm") && !strings.Contains(name, ".crf.")
+	for _, kind := range []string{".ia3_l", ".lora_magnitude_vector", ".lora_E"} {
+		if strings.HasSuffix(name, kind) {
+			return false // scales
+		}
+	}
+	norm := strings.Contains(name, "LayerNorm") && !strings.Contains(name, ".adapter.")
+	return !strings.HasSuffix(name, ".bias") && !norm && !strings.Contains(name, ".crf.")
 }

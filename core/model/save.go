@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/islm-dev/islm/core/model/hf"
+	"github.com/islm-dev/islm/core/model/peft"
 	"github.com/islm-dev/islm/core/recipe"
 	"github.com/islm-dev/islm/core/torch/safetensors"
 	"github.com/islm-dev/islm/sdk"
@@ -19,7 +20,10 @@ import (
 // encoder and the primary head ("" = the first) in the architecture's own
 // shape and names, so that transformers' AutoModelFor… loads it; islm/heads.yaml
 // with all heads; islm/heads.safetensors with what transformers has no place
-// for, islm/knowledge.safetensors with the weights of injected knowledge. The folder must exist. Each file appears complete or not at all, the
+// for, islm/knowledge.safetensors with the weights of injected knowledge. A model
+// with an adapter becomes an adapter folder, which peft loads: in place of
+// model.safetensors it has adapter_config.json and adapter_model.safetensors with
+// the adapter and the primary head. The folder must exist. Each file appears complete or not at all, the
 // weights last.
 func (m *Model) Save(dir, primary string) error {
 	cfg := m.Config.Clone()
@@ -44,9 +48,21 @@ func (m *Model) Save(dir, primary string) error {
 
 	cfg.Requires = append(cfg.Requires, m.knowledge.requires()...)
 	var main, own, injected []safetensors.Entry
+	var description []byte // of the adapter
+	if m.tuning != nil {
+		var err error
+		if main, description, err = m.adapterEntries(cfg.Architecture, primary, needsPooler); err != nil {
+			return fmt.Errorf("save adapter: %w", err)
+		}
+	}
 	for _, p := range m.params {
 		e := p.Entry()
 		switch {
+		case m.tuning != nil && !p.Knowledge() && (p.Head == "" || p.Head == primary && strings.HasPrefix(p.Name, primary+".classifier.")):
+			// In the adapter, or the base's.
+			if p.Head == "" && strings.HasPrefix(p.Name, "pooler.") && m.NewPooler && !needsPooler {
+				own = append(own, e)
+			}
 		case p.Knowledge():
 			injected = append(injected, e)
 		case p.Head == "" && (needsPooler || !strings.HasPrefix(p.Name, "pooler.")):
@@ -88,7 +104,14 @@ func (m *Model) Save(dir, primary string) error {
 	if err := replace(filepath.Join(dir, hf.ConfigFile), config); err != nil {
 		return fmt.Errorf("save model: %w", err)
 	}
-	if err := safetensors.Write(filepath.Join(dir, hf.WeightsFile), main, nil); err != nil {
+	weights := hf.WeightsFile
+	if m.tuning != nil {
+		weights = peft.WeightsFile
+		if err := replace(filepath.Join(dir, peft.ConfigFile), description); err != nil {
+			return fmt.Errorf("save adapter: %w", err)
+		}
+	}
+	if err := safetensors.Write(filepath.Join(dir, weights), main, nil); err != nil {
 		return fmt.Errorf("save model: %w", err)
 	}
 	return nil

@@ -14,6 +14,7 @@ type Job struct {
 	Dir       string // run folder; checkpoints and state go below it
 	Plan      *Plan
 	Base      string // Hugging Face folder of the base model
+	BaseName  string // how an adapter names its base: a hub id or a folder; "" = Base
 	Heads     []sdk.HeadSpec
 	Train     Loader
 	Valid     Source     // nil when there is none
@@ -48,6 +49,7 @@ type Teacher struct {
 // PredictJob is all that an Engine needs to predict with a finished model.
 type PredictJob struct {
 	Model     string // folder that Train exported
+	Base      string // folder of the base that an adapter folder changes; "" = as it says
 	Heads     []sdk.HeadSpec
 	Rows      Source
 	Plan      *Plan      // plan.yaml of the model; nil = defaults

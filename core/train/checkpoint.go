@@ -42,6 +42,8 @@ type state struct {
 	DueEpoch bool `json:"due_epoch"`
 	DueValid bool `json:"due_valid"`
 
+	Ranks map[string][]bool `json:"ranks,omitempty"` // adalora: which are kept
+
 	Tokens  int64   `json:"tokens"` // ids that were no padding
 	Padded  int64   `json:"padded"` // all ids
 	Seconds float64 `json:"seconds"`

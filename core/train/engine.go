@@ -41,7 +41,7 @@ func (Engine) Predict(ctx context.Context, job *recipe.PredictJob) (_ []recipe.P
 	}
 	var m *model.Model
 	var diags sdk.Diagnostics
-	opt := model.Options{Device: device, Trained: true, Injection: job.Injection}
+	opt := model.Options{Device: device, Trained: true, Injection: job.Injection, Base: job.Base}
 	if job.Plan != nil {
 		opt.Knowledge = &job.Plan.Knowledge
 	}

@@ -24,7 +24,7 @@ func (Engine) Explain(ctx context.Context, job *recipe.ExplainJob) (_ []recipe.A
 	if err := setThreads(job.Threads); err != nil {
 		return nil, err
 	}
-	opt := model.Options{Device: device, Trained: true, Injection: job.Injection}
+	opt := model.Options{Device: device, Trained: true, Injection: job.Injection, Base: job.Base}
 	if job.Plan != nil {
 		opt.Knowledge = &job.Plan.Knowledge
 	}

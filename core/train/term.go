@@ -38,12 +38,14 @@ func (t *trainer) newTerm() (term, error) {
 	return d, nil
 }
 
-// params lists all weights that checkpoints hold.
+// params lists all weights that checkpoints hold: those that are ever trained.
+// The others are the base's.
 func (t *trainer) params() []*model.Param {
-	if t.term == nil {
-		return t.model.Params()
+	out := t.trained[:len(t.trained):len(t.trained)]
+	if t.term != nil {
+		out = append(out, t.term.params()...)
 	}
-	return append(t.model.Params()[:len(t.model.Params()):len(t.model.Params())], t.term.params()...)
+	return out
 }
 
 // loss is the loss of a micro-batch: labels and term.

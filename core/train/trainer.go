@@ -30,6 +30,10 @@ type trainer struct {
 	model     *model.Model
 	optimizer *torch.Optimizer
 	trainable []*torch.Tensor
+	trained   []*model.Param // of the model; with gradual unfreezing also those to come
+	frozen    recipe.Frozen  // at the beginning
+	thaws     int            // of gradual unfreezing, so far
+	moves     moves
 	term      term // a loss beside that of the labels; nil = none
 	schedule  schedule
 	epochs    int // planned
@@ -37,6 +41,7 @@ type trainer struct {
 	state   state
 	resumed *int
 	best    map[string][]byte // weights of the best state when there are no checkpoints
+	ranks   map[string][]bool // adalora: the best state's, in the same case
 	started time.Time
 	loop    time.Duration // time in steps, this process
 }
@@ -89,13 +94,14 @@ func (t *trainer) prepare() (err error) {
 		return err
 	}
 
+	total := t.countSteps()
 	var diags sdk.Diagnostics
 	failed := torch.Do(func() {
 		if threads == 0 {
 			threads = torch.NumThreads()
 		}
 		t.model, diags = model.Load(t.job.Base, t.job.Heads, model.Options{Device: t.device, Seed: t.job.Plan.Seed, Dropout: t.plan.Dropout,
-			Knowledge: &t.job.Plan.Knowledge, Injection: t.job.Injection})
+			Knowledge: &t.job.Plan.Knowledge, Injection: t.job.Injection, Adapt: t.newAdapter(total)})
 	})
 	if err := errors.Join(failed, diags.Err()); err != nil {
 		return fmt.Errorf("load base model: %w", err)
@@ -106,20 +112,33 @@ func (t *trainer) prepare() (err error) {
 	if t.term, err = t.newTerm(); err != nil {
 		return err
 	}
-	frozen, err := t.plan.Frozen(t.model.Config.Layers)
-	if err != nil {
+	if t.frozen, err = t.plan.Frozen(t.model.Config.Layers); err != nil {
 		return err
 	}
 	if t.job.Plan.Knowledge.FreezeBase {
-		frozen = recipe.Frozen{Embeddings: true, Encoder: true, Layers: slices.Repeat([]bool{true}, t.model.Config.Layers)}
+		t.frozen = recipe.Frozen{Embeddings: true, Encoder: true, Layers: slices.Repeat([]bool{true}, t.model.Config.Layers)}
 	}
-	total := t.countSteps()
 	if t.schedule, err = newSchedule(t.plan, total); err != nil {
 		return err
 	}
 	failed = torch.Do(func() {
-		freeze(t.model, frozen)
-		t.optimizer = t.newOptimizer()
+		switch {
+		case t.peft():
+			adapt(t.model, t.plan.Peft)
+		case t.plan.UnfreezeEvery != 0:
+			freeze(t.model, recipe.Frozen{Layers: make([]bool, t.model.Config.Layers)})
+		default:
+			freeze(t.model, t.frozen)
+		}
+		for _, p := range t.model.Params() {
+			if p.Value.NeedsGrad() {
+				t.trained = append(t.trained, p)
+			}
+		}
+		t.optimizer = t.newOptimizer() // of all that is ever trained
+		if t.plan.UnfreezeEvery != 0 {
+			freeze(t.model, t.frozen)
+		}
 	})
 	if failed != nil {
 		return failed
@@ -233,6 +252,12 @@ func (t *trainer) run(ctx context.Context) (*recipe.Outcome, error) {
 			return nil, err
 		}
 		t.observe(t.event(recipe.EventResume))
+	}
+	if err := t.tellShare(); err != nil {
+		return nil, err
+	}
+	if err := torch.Do(t.watch); err != nil {
+		return nil, err
 	}
 	t.started = time.Now()
 	if err := t.due(ctx); err != nil {
@@ -351,6 +376,7 @@ func (t *trainer) step(micro []*recipe.Batch) (recipe.Event, error) {
 	var err error
 	failed := torch.Do(func() {
 		defer t.optimizer.ZeroGrad()
+		t.thaw()
 		learned := false
 		for _, b := range micro {
 			loss, ok, e := t.backward(b, pass, norms)
@@ -363,6 +389,7 @@ func (t *trainer) step(micro []*recipe.Batch) (recipe.Event, error) {
 		if !learned {
 			return
 		}
+		event.Loss += t.regularize()
 		if limit := t.plan.Clip; limit > 0 {
 			event.GradNorm = torch.ClipGradNorm(t.trainable, limit)
 		} else {
@@ -373,6 +400,8 @@ func (t *trainer) step(micro []*recipe.Batch) (recipe.Event, error) {
 			return
 		}
 		t.optimizer.Step(event.LR)
+		t.model.Allocate(step + 1)
+		err = t.checkMoves(norms, event.LR)
 	})
 	if err = errors.Join(failed, err); err != nil {
 		return event, fmt.Errorf("step %d: %w", step+1, err)
@@ -561,6 +590,10 @@ func (t *trainer) checkpoint() error {
 		for name, v := range t.optimizer.State() {
 			moments = append(moments, (&model.Param{Name: name, Value: v}).Entry())
 		}
+		for _, p := range t.model.State() {
+			weights = append(weights, p.Entry())
+		}
+		t.state.Ranks = t.model.Ranks()
 		path, err = t.store.save(t.state, weights, moments)
 	})
 	if err = errors.Join(failed, err); err != nil {
@@ -586,8 +619,19 @@ func (t *trainer) restore(step int, moments bool) error {
 			}
 			overwrite(p.Value, e.Data)
 		}
+		for _, p := range t.model.State() {
+			if e, ok := f.Entry(p.Name); ok {
+				overwrite(p.Value, e.Data)
+			}
+		}
 		return nil
 	})
+	if err == nil {
+		var was *state
+		if was, err = t.store.read(step); err == nil {
+			t.model.SetRanks(was.Ranks)
+		}
+	}
 	if err == nil && moments {
 		err = readTensors(filepath.Join(dir, optimizerFile), func(f *safetensors.File) error {
 			values := map[string]*torch.Tensor{}
@@ -633,6 +677,7 @@ func (t *trainer) remember() error {
 		for _, p := range t.params() {
 			t.best[p.Name] = p.Value.Bytes()
 		}
+		t.ranks = t.model.Ranks()
 	})
 }
 
@@ -649,6 +694,7 @@ func (t *trainer) restoreBest() error {
 			for _, p := range t.params() {
 				overwrite(p.Value, t.best[p.Name])
 			}
+			t.model.SetRanks(t.ranks)
 		})
 	})
 }

@@ -1,0 +1,92 @@
+//go:build torch
+
+package model
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/islm-dev/islm/core/recipe"
+	"github.com/islm-dev/islm/core/torch"
+	"github.com/islm-dev/islm/core/torch/safetensors"
+)
+
+// adapterEntries lays the adapter and the primary head out as peft does:
+// adapter_model.safetensors and the text of adapter_config.json. Ranks that
+// adalora gave up are left out, a prefix is written as the keys and values that
+// its network makes.
+func (m *Model) adapterEntries(architecture, primary string, needsPooler bool) (entries []safetensors.Entry, description []byte, err error) {
+	c := *m.tuning.config
+	switch {
+	case strings.HasSuffix(architecture, "ForSequenceClassification"):
+		c.TaskType = "SEQ_CLS"
+	case strings.HasSuffix(architecture, "ForTokenClassification"):
+		c.TaskType = "TOKEN_CLS"
+	case strings.HasSuffix(architecture, "LMHeadModel"):
+		c.TaskType = "CAUSAL_LM"
+	default:
+		c.TaskType = "FEATURE_EXTRACTION"
+	}
+	c.Save = nil
+	kept := map[string][]bool{}
+	if r := m.tuning.ranks; r != nil {
+		if c.Ranks = r.pattern(m.Config); c.Ranks != nil {
+			kept = m.Ranks()
+		}
+	}
+	for _, p := range m.params {
+		switch {
+		case p.tuned && c.Method == recipe.PeftPrefix:
+			continue
+		case p.tuned:
+		case p.Head == primary && primary != "" && strings.HasPrefix(p.Name, primary+".classifier."):
+			if !slices.Contains(c.Save, "classifier") {
+				c.Save = append(c.Save, "classifier")
+			}
+		case p.Head == "" && strings.HasPrefix(p.Name, "pooler.") && m.NewPooler && needsPooler:
+			if !slices.Contains(c.Save, "pooler") {
+				c.Save = append(c.Save, "pooler")
+			}
+		default:
+			continue
+		}
+		e := p.Entry()
+		e.Name = m.adapterName(p, primary)
+		if i := strings.LastIndex(p.Name, ".lora_"); p.tuned && i >= 0 {
+			if on := kept[p.Name[:i]]; on != nil {
+				e = keptEntry(e.Name, p, on)
+			}
+		}
+		entries = append(entries, e)
+	}
+	if c.Method == recipe.PeftPrefix {
+		scope := torch.Open()
+		defer scope.Close()
+		torch.NoGrad(func() {
+			made := m.tuning.prefixes().Transpose(0, 1).Reshape(int64(c.Tokens), -1)
+			entries = append(entries, torch.ToEntry("prompt_embeddings", made))
+		})
+	}
+	description, err = c.Encode()
+	return entries, description, err
+}
+
+// keptEntry is a factor of an update without the ranks that were given up.
+func keptEntry(name string, p *Param, on []bool) (e safetensors.Entry) {
+	scope := torch.Open()
+	defer scope.Close()
+	var at []int64
+	for i, k := range on {
+		if k {
+			at = append(at, int64(i))
+		}
+	}
+	dim := 0
+	if strings.HasSuffix(p.Name, ".lora_B") {
+		dim = 1
+	}
+	torch.NoGrad(func() {
+		e = torch.ToEntry(name, p.Value.IndexSelect(dim, torch.FromInt64(at, int64(len(at))).ToDevice(p.Value.Device())).Contiguous())
+	})
+	return e
+}

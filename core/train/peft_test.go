@@ -1,0 +1,153 @@
+//go:build torch
+
+package train
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/islm-dev/islm/core/model/hf"
+	"github.com/islm-dev/islm/core/model/peft"
+	"github.com/islm-dev/islm/core/recipe"
+	"github.com/islm-dev/islm/core/torch/safetensors"
+)
+
+func peftPlan(method string) *recipe.Plan {
+	p := plan()
+	drop := 0.1
+	p.Peft = recipe.Defaults().Peft
+	p.Peft.Rank, p.Peft.Dropout, p.Peft.Tokens, p.Peft.Bottleneck, p.Peft.Every = 4, 0.1, 3, 6, 2
+	p.Train.Peft, p.Train.LR, p.Train.Dropout, p.Train.CheckpointEvery, p.Train.EvalEvery = method, 1e-2, &drop, 3, 4
+	return p
+}
+
+// Each method trains, resumes to the same bytes after a kill, saves what peft has a
+// place for, and predicts the same from the folder. The base is not in it.
+func TestPeftMethods(t *testing.T) {
+	_, all := loadTrajectory(t)
+	for _, method := range recipe.PeftMethods()[1:] {
+		t.Run(method, func(t *testing.T) {
+			job := func() *recipe.Job {
+				j := newJob(t, peftPlan(method), all[:48])
+				j.Valid = &rows{all: all[48:64], size: 8}
+				j.Score = func(p []recipe.Prediction) float64 { return float64(p[0].Heads[0].Scores[0]) }
+				return j
+			}
+			whole := job()
+			var notices []string
+			first, last := 0.0, 0.0
+			whole.Observe = func(e recipe.Event) {
+				if e.Kind == recipe.EventNotice {
+					notices = append(notices, e.Text)
+				}
+				if e.Kind == recipe.EventStep {
+					if first == 0 {
+						first = e.Loss
+					}
+					last = e.Loss
+				}
+			}
+			out, err := Engine{}.Train(t.Context(), whole)
+			require.NoError(t, err)
+			require.NotEqual(t, first, last)
+			require.Less(t, out.Trainable, out.Parameters/2)
+			require.Contains(t, strings.Join(notices, "\n"), "trainable: ")
+			file := peft.WeightsFile
+			if method == recipe.PeftBitFit {
+				file = hf.WeightsFile
+				_, err = os.Stat(filepath.Join(whole.ExportDir, peft.WeightsFile))
+			} else {
+				_, err = os.Stat(filepath.Join(whole.ExportDir, hf.WeightsFile))
+			}
+			require.ErrorIs(t, err, os.ErrNotExist)
+
+			// Nothing of the base is in a checkpoint.
+			steps, err := newStore(whole.Dir).list()
+			require.NoError(t, err)
+			f, err := safetensors.Open(filepath.Join(newStore(whole.Dir).path(steps[0]), weightsFile))
+			require.NoError(t, err)
+			for _, name := range f.Names() {
+				require.NotContains(t, name, "word_embeddings")
+			}
+			require.NoError(t, f.Close())
+
+			again := job()
+			again.Resume = true
+			killed, _ := trainKilled(t, again, 5, 0)
+			require.True(t, killed)
+			killed, _ = trainKilled(t, again, 4, 0)
+			require.True(t, killed)
+			_, err = Engine{}.Train(t.Context(), again)
+			require.NoError(t, err)
+			for _, name := range []string{file, hf.ConfigFile} {
+				require.Equal(t, digest(t, filepath.Join(whole.ExportDir, name)), digest(t, filepath.Join(again.ExportDir, name)), name)
+			}
+
+			got, err := Engine{}.Predict(t.Context(), &recipe.PredictJob{Model: whole.ExportDir, Base: base, Heads: whole.Heads, Rows: whole.Valid, Precision: "fp32", Device: "cpu", Threads: 1})
+			require.NoError(t, err)
+			for i := range got {
+				require.InDeltaSlice(t, out.After[i].Heads[0].Scores, got[i].Heads[0].Scores, 1e-5)
+			}
+		})
+	}
+}
+
+// A group that no gradient reaches ends the run: with a learning rate that is too
+// small to change a weight nothing moves.
+func TestNothingMoves(t *testing.T) {
+	_, all := loadTrajectory(t)
+	p := peftPlan(recipe.PeftIA3)
+	p.Train.LR = 1e-30
+	_, err := Engine{}.Train(t.Context(), newJob(t, p, all[:48]))
+	require.ErrorContains(t, err, "after 3 steps the weights of ia3_l have not moved")
+}
+
+// Gradual unfreezing: the heads first, then layer by layer from the top, the
+// embeddings last; a resumed run ends in the same bytes.
+func TestGradualUnfreezing(t *testing.T) {
+	_, all := loadTrajectory(t)
+	job := func(steps int) *recipe.Job {
+		p := plan()
+		p.Train.Freeze, p.Train.UnfreezeEvery, p.Train.Steps, p.Train.CheckpointEvery = []string{"encoder"}, 2, steps, 1
+		return newJob(t, p, all[:64])
+	}
+	moved := func(j *recipe.Job) (out []string) {
+		was, err := safetensors.Open(filepath.Join(base, hf.WeightsFile))
+		require.NoError(t, err)
+		defer was.Close()
+		is := weightsOf(t, j)
+		for _, name := range []string{"embeddings.word_embeddings.weight", "encoder.layer.0.output.dense.weight", "encoder.layer.1.output.dense.weight", "pooler.dense.weight"} {
+			a, _ := was.Entry(name)
+			b, ok := is.Entry("bert." + name)
+			require.True(t, ok)
+			if string(a.Data) != string(b.Data) {
+				out = append(out, name)
+			}
+		}
+		return out
+	}
+	for steps, want := range map[int][]string{
+		2: nil,
+		4: {"encoder.layer.1.output.dense.weight", "pooler.dense.weight"},
+		6: {"encoder.layer.0.output.dense.weight", "encoder.layer.1.output.dense.weight", "pooler.dense.weight"},
+		8: {"embeddings.word_embeddings.weight", "encoder.layer.0.output.dense.weight", "encoder.layer.1.output.dense.weight", "pooler.dense.weight"},
+	} {
+		j := job(steps)
+		_, err := Engine{}.Train(t.Context(), j)
+		require.NoError(t, err)
+		require.Equal(t, want, moved(j), "%d steps", steps)
+	}
+	whole, again := job(8), job(8)
+	_, err := Engine{}.Train(t.Context(), whole)
+	require.NoError(t, err)
+	again.Resume = true
+	killed, _ := trainKilled(t, again, 4, 0)
+	require.True(t, killed)
+	_, err = Engine{}.Train(t.Context(), again)
+	require.NoError(t, err)
+	require.Equal(t, digest(t, filepath.Join(whole.ExportDir, hf.WeightsFile)), digest(t, filepath.Join(again.ExportDir, hf.WeightsFile)))
+}
