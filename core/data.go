@@ -31,6 +31,8 @@ type data struct {
 	tokDigest   string
 	knowledge   *knowledge
 	rules       *rules
+	base        string      // model folder to start from: the base's, or the vocabulary's
+	vocabulary  *vocabulary // nil when it is not extended
 }
 
 type dataRequest struct {
@@ -69,7 +71,7 @@ func openData(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 		ds.Add(sdk.Diagnostic{Code: "model.tokenizer", File: req.base, Summary: fmt.Sprintf("the tokenizer has %d pieces, the model's embedding only %d rows", n, cfg.VocabSize),
 			Detail: "Ids beyond the embedding would read memory that is not there.", Remedy: "use the tokenizer that belongs to this model"})
 	}
-	d := &data{knowledge: req.knowledge, tokenizer: tok, name: baseName(plan.Data.Path), maxLength: plan.Data.MaxLength}
+	d := &data{knowledge: req.knowledge, tokenizer: tok, base: req.base, name: baseName(plan.Data.Path), maxLength: plan.Data.MaxLength}
 	if d.name == "." || d.name == "" {
 		d.name = baseName(plan.Data.Train)
 	}
@@ -96,10 +98,20 @@ func openData(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 	for i := range d.heads {
 		d.heads[i] = plan.Apply(d.heads[i])
 	}
+	if plan.Vocab.Extend != 0 {
+		v, extended, more, err := extendVocabulary(ctx, req, tok, c.Train)
+		ds = append(ds, more...)
+		if err != nil || ds.HasErrors() {
+			return nil, ds, err
+		}
+		if v != nil {
+			tok, d.tokenizer, d.vocabulary, d.base = extended, extended, v, v.dir
+		}
+	}
 	if req.knowledge.needsDecoys() {
 		req.knowledge.mark(findDecoys(req.knowledge.graph, [][]sdk.Example{c.Train, c.Valid, c.Test}, plan.Seed))
 	}
-	if d.tokDigest, err = tokenizerDigest(req.base); err != nil {
+	if d.tokDigest, err = tokenizerDigest(d.base); err != nil {
 		return nil, ds, err
 	}
 	d.set, err = c.Build(ctx, corpus.BuildRequest{Plan: plan, Tokenizer: tok, MaxLength: d.maxLength, Knowledge: req.knowledge.encoder(), Home: filepath.Join(req.home, "stages", "corpus")})
@@ -136,6 +148,9 @@ func (d *data) summary() []string {
 		return nil
 	}
 	lines := []string{fmt.Sprintf("%s: %d train, %d valid, %d test", d.name, len(d.corpus.Train), len(d.corpus.Valid), len(d.corpus.Test))}
+	if d.vocabulary != nil {
+		lines = append(lines, "vocabulary: "+d.vocabulary.stage().Text)
+	}
 	for _, h := range d.heads {
 		lines = append(lines, fmt.Sprintf("head %s (%s): %s", h.Name, h.Kind, clip(strings.Join(recipe.Outputs(h), ", "), 120)))
 	}
@@ -155,6 +170,9 @@ func (d *data) stages() []Stage {
 	}
 	if d.rules != nil {
 		before = slices.Concat(before, d.rules.stages)
+	}
+	if d.vocabulary != nil {
+		before = slices.Concat(before, []Stage{d.vocabulary.stage()})
 	}
 	return append(slices.Clone(before), []Stage{
 		{"tokenizer", d.tokDigest, fmt.Sprintf("%d pieces", d.tokenizer.VocabSize()), true},

@@ -25,6 +25,11 @@ func (r *Run) export(context.Context) error {
 	if err := r.data.tokenizer.Save(dir); err != nil {
 		return fmt.Errorf("save the tokenizer: %w", err)
 	}
+	if v := r.data.vocabulary; v != nil {
+		if err := v.save(r.folder.Own(VocabFile)); err != nil {
+			return err
+		}
+	}
 	if err := r.saveKnowledge(); err != nil {
 		return err
 	}
@@ -70,9 +75,7 @@ func (r *Run) provenance() (*report.Provenance, error) {
 	p.Software["islm"], p.Software["libtorch"] = r.Version, libtorch.Version
 	p.Environment.Device, p.Environment.Precision = r.outcome.Device, r.outcome.Precision
 	p.Environment.Threads = r.plan.Train.Threads
-	weights, size, err := report.DigestTree(os.DirFS(r.base.Dir), func(path string) bool {
-		return strings.HasSuffix(path, ".safetensors") || strings.HasSuffix(path, ".bin") || path == "config.json" || path == "tokenizer.json" || path == "vocab.txt"
-	})
+	weights, size, err := report.DigestTree(os.DirFS(r.base.Dir), modelFile)
 	if err != nil {
 		return nil, fmt.Errorf("digest of the base model: %w", err)
 	}
@@ -85,6 +88,9 @@ func (r *Run) provenance() (*report.Provenance, error) {
 	}
 	for _, in := range r.data.inputs() {
 		p.Data = append(p.Data, report.Artifact{Name: filepath.Base(in.Path), Role: in.Split, Digest: "sha256:" + in.SHA256, Size: in.Bytes, N: in.Examples})
+	}
+	if v := r.data.vocabulary; v != nil {
+		p.Vocabulary = append(p.Vocabulary, report.Artifact{Name: "extended vocabulary", Role: v.Init, Digest: "sha256:" + v.digest, N: v.Pieces})
 	}
 	if k := r.knowledge; k != nil && k.graph != nil {
 		name := r.plan.Knowledge.KG
@@ -100,6 +106,11 @@ func (r *Run) provenance() (*report.Provenance, error) {
 		}
 	}
 	return p, nil
+}
+
+// modelFile picks the files that make a base model.
+func modelFile(path string) bool {
+	return strings.HasSuffix(path, ".safetensors") || strings.HasSuffix(path, ".bin") || path == "config.json" || path == "tokenizer.json" || path == "vocab.txt"
 }
 
 func (r *Run) title() string {

@@ -257,7 +257,7 @@ func (r *Run) train(ctx context.Context) error {
 	}
 	defer w.close()
 	outcome, err := r.Engine.Train(ctx, &recipe.Job{
-		Dir: r.folder.Dir, Plan: r.plan, Base: r.base.Dir, Heads: r.data.heads,
+		Dir: r.folder.Dir, Plan: r.plan, Base: r.data.base, Heads: r.data.heads,
 		Train: r.data.loader, Valid: r.data.valid, Test: r.data.test, Injection: r.knowledge.injection(),
 		Teachers: r.jobTeachers(), Resume: r.Resume, Threads: r.plan.Train.Threads, ExportDir: r.folder.ExportDir(),
 		Score: r.rating(w), Observe: w.observe,

@@ -13,8 +13,8 @@ import (
 )
 
 func (a *app) vocab() *cobra.Command {
-	cmd := &cobra.Command{Use: "vocab", Short: "Look at how a tokenizer cuts text"}
-	cmd.AddCommand(a.vocabEncode())
+	cmd := &cobra.Command{Use: "vocab", Short: "Make, extend and look at vocabularies"}
+	cmd.AddCommand(a.vocabTrain(), a.vocabExtend(), a.vocabEncode())
 	return cmd
 }
 

@@ -223,7 +223,10 @@ func table() []Key {
 		{Path: "student.hidden", Stage: StageTrain, Default: "auto", words: auto, min: 1, max: maxLength, Help: "Width of the student; the teacher's weightiest units are kept."},
 		{Path: "student.heads", Stage: StageTrain, Default: "auto", words: auto, min: 1, max: 4096, Help: "Attention heads of the student; auto keeps the size of a head."},
 		{Path: "student.intermediate", Stage: StageTrain, Default: "auto", words: auto, min: 1, max: maxLength, Help: "Width of the student's feed-forward layers; auto is in proportion to student.hidden."},
-		{Path: "vocab.extend", Stage: StageVocab, Default: "off", words: []word{{"off", 0}, {"all", -1}}, min: 1, max: 1 << 20, Help: "Add the domain's terms to the tokenizer: at most so many, all, or off."},
+		{Path: "vocab.extend", Stage: StageVocab, Default: "off", words: []word{{"off", 0}, {"all", -1}}, min: 1, max: 1 << 20, Help: "Add the domain's terms to the tokenizer: at most so many, all, or off. Those come first that save most pieces of the training texts."},
+		{Path: "vocab.words", Stage: StageVocab, Default: "on", Help: "Words of the training texts may be added too, not only terms of the domain."},
+		{Path: "vocab.min_count", Stage: StageVocab, Default: "3", min: 1, max: maxCount, Help: "Least occurrences of a word of the training texts that is added."},
+		{Path: "vocab.init", Stage: StageVocab, Default: "mean", Values: []string{"mean", "random"}, Help: "Embeddings of new pieces: mean of those of their old pieces, or random."},
 
 		{Path: "eval.batch_size", Default: "32", min: 1, max: maxBatch, Help: "Examples per batch in validation, evaluation and prediction."},
 		{Path: "eval.by", Stage: StageEval, Help: "Field whose groups are compared in reports."},

@@ -121,7 +121,10 @@ type AugmentPlan struct {
 
 // VocabPlan says how the domain's terms enter the tokenizer.
 type VocabPlan struct {
-	Extend int `yaml:"extend"` // most terms to add; 0 = off
+	Extend   int    `yaml:"extend"`    // most terms to add; 0 = off, -1 = all
+	Words    bool   `yaml:"words"`     // words of the training texts are candidates too
+	MinCount int    `yaml:"min_count"` // least occurrences of such a word
+	Init     string `yaml:"init"`      // mean | random
 }
 
 // EvalPlan is prediction and evaluation.

@@ -1,0 +1,290 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"iter"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/islm-dev/islm/core"
+	"github.com/islm-dev/islm/core/corpus"
+	"github.com/islm-dev/islm/core/recipe"
+	"github.com/islm-dev/islm/core/token"
+	"github.com/islm-dev/islm/core/vocab"
+	"github.com/islm-dev/islm/sdk"
+)
+
+// textsOf streams the texts of files and folders for vocabulary commands.
+func textsOf(ctx context.Context, paths []string, field string) (iter.Seq2[string, error], error) {
+	files, err := corpus.TextFiles(paths)
+	if err != nil {
+		return nil, err
+	}
+	if len(files) == 0 {
+		return nil, sdk.Diagnostics{{Severity: sdk.Error, Code: "data.path", Summary: "there are no files of text in " + strings.Join(paths, ", "),
+			Remedy: "endings: " + strings.Join(corpus.TextFormats(), ", ")}}.Err()
+	}
+	return func(yield func(string, error) bool) {
+		for t, err := range corpus.Texts(ctx, files, &recipe.DataPlan{Text: field}) {
+			if !yield(t.Text, err) {
+				return
+			}
+		}
+	}, nil
+}
+
+func (a *app) vocabTrain() *cobra.Command {
+	var in []string
+	var kind, out, field string
+	var how token.Training
+	cmd := &cobra.Command{
+		Use: "train", Short: "Make a new vocabulary of texts",
+		Example: "  islm vocab train --in corpus.txt --kind wordpiece --size 30000 --lower --out vocab",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if len(in) == 0 || out == "" {
+				return usageError{fmt.Errorf("--in and --out are needed")}
+			}
+			texts, err := textsOf(cmd.Context(), in, field)
+			if err != nil {
+				return err
+			}
+			make := token.TrainWordPiece
+			switch kind {
+			case "wordpiece":
+			case "bpe":
+				make = token.TrainBPE
+			default:
+				return usageError{fmt.Errorf("--kind is wordpiece or bpe, not %q", kind)}
+			}
+			tok, err := make(cmd.Context(), texts, how)
+			if err != nil {
+				return err
+			}
+			if err := newFolder(out); err != nil {
+				return err
+			}
+			if err := tok.Save(out); err != nil {
+				return err
+			}
+			words, pieces, _, err := vocab.Measure(cmd.Context(), tok, tok, texts)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.print(map[string]any{"out": out, "pieces": tok.VocabSize(), "pieces_per_word": perWord(pieces, words)})
+			}
+			fmt.Fprintf(a.stdout, "%s: %d pieces, %.3f per word of the texts\n", out, tok.VocabSize(), perWord(pieces, words))
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringArrayVar(&in, "in", nil, "file or folder of texts: .txt, .jsonl, .parquet (repeatable)")
+	f.StringVar(&kind, "kind", "wordpiece", "wordpiece (BERT) or bpe (RoBERTa, GPT-2)")
+	f.IntVar(&how.Size, "size", 30000, "number of pieces")
+	f.IntVar(&how.MinCount, "min-count", 2, "how often two neighbours must be seen to be joined")
+	f.BoolVar(&how.Lower, "lower", false, "lower-case and strip accents (wordpiece)")
+	f.StringVar(&field, "field", "", "field or column with the text (default text)")
+	f.StringVar(&out, "out", "", "folder of the tokenizer")
+	return cmd
+}
+
+// newFolder makes a folder that must not hold anything.
+func newFolder(dir string) error {
+	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
+		return sdk.Diagnostics{{Severity: sdk.Error, Code: "run.not-empty", File: dir, Summary: "the folder is not empty", Remedy: "choose another --out"}}.Err()
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("make the folder: %w", err)
+	}
+	return nil
+}
+
+func perWord(a, b int) float64 {
+	if b == 0 {
+		return 0
+	}
+	return float64(a) / float64(b)
+}
+
+func (a *app) vocabExtend() *cobra.Command {
+	var in, held []string
+	var domains, dev []string
+	var model, terms, init, out, field, replace string
+	var most, least int
+	var words bool
+	var seed uint64
+	cmd := &cobra.Command{
+		Use: "extend", Short: "Add a domain's terms to a model's tokenizer and embeddings",
+		Long: `Add a domain's terms to a model's tokenizer and embeddings.
+
+Terms come from plugins (--domain), from a file (--terms, one in a line) and, with
+--words, from the texts themselves. Those are taken that save most pieces of the
+texts of --in. All other words are cut as before. The folder of --out is a model
+that islm and transformers load; 'islm train --set vocab.extend=N' does the same
+within a run. --replace takes a whole other tokenizer and transfers the rows.`,
+		Example: "  islm vocab extend --model all-MiniLM-L6-v2 --domain finance --in news.txt --words --max 2000 --out base-finance",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if model == "" || out == "" {
+				return usageError{fmt.Errorf("--model and --out are needed")}
+			}
+			ctx := cmd.Context()
+			store, err := a.store()
+			if err != nil {
+				return err
+			}
+			m, err := store.Find(model)
+			if err != nil {
+				return err
+			}
+			base, err := token.Load(m.Dir)
+			if err != nil {
+				return err
+			}
+			result := map[string]any{"out": out}
+			if replace != "" {
+				fresh, err := token.Load(replace)
+				if err != nil {
+					return err
+				}
+				rows, kept := vocab.Transfer(base, fresh)
+				if err := newFolder(out); err != nil {
+					return err
+				}
+				if err := vocab.Resize(m.Dir, out, fresh.VocabSize(), rows, true, seed); err != nil {
+					return err
+				}
+				if err := fresh.Save(out); err != nil {
+					return err
+				}
+				if a.json {
+					result["pieces"], result["kept"] = fresh.VocabSize(), kept
+					return a.print(result)
+				}
+				fmt.Fprintf(a.stdout, "%s: %d pieces, %d of them known before\n", out, fresh.VocabSize(), kept)
+				return nil
+			}
+			req := vocab.Request{Base: base, Max: most, Words: words, Count: least}
+			if most == 0 {
+				req.Max = vocab.All
+			}
+			if terms != "" {
+				if req.Terms, err = readTerms(terms); err != nil {
+					return err
+				}
+			}
+			if len(domains) > 0 {
+				cat, err := a.catalog(cmd, dev)
+				if err != nil {
+					return err
+				}
+				home, err := a.home()
+				if err != nil {
+					return err
+				}
+				more, ds, err := core.Terms(ctx, cat, domains, home, a.logger())
+				a.problems(ds)
+				if err != nil {
+					return err
+				}
+				req.Terms = append(req.Terms, more...)
+			}
+			if len(in) > 0 {
+				if req.Texts, err = textsOf(ctx, in, field); err != nil {
+					return err
+				}
+			}
+			if len(req.Terms) == 0 && (req.Texts == nil || !words) {
+				return usageError{fmt.Errorf("no terms: name --domain, --terms, or --in with --words")}
+			}
+			s, err := vocab.Choose(ctx, req)
+			if err != nil {
+				return err
+			}
+			rows, err := vocab.Compose(s.Added, init)
+			if err != nil {
+				return usageError{err}
+			}
+			if err := newFolder(out); err != nil {
+				return err
+			}
+			if err := vocab.Resize(m.Dir, out, s.Tokenizer.VocabSize(), rows, false, seed); err != nil {
+				return err
+			}
+			if err := s.Tokenizer.Save(out); err != nil {
+				return err
+			}
+			result["choices"], result["added"], result["left"], result["pieces"] = s.Choices, len(s.Added), s.Left, s.Tokenizer.VocabSize()
+			text := fmt.Sprintf("%s: %d terms, %d new pieces", out, len(s.Choices), len(s.Added))
+			if s.Words > 0 {
+				result["pieces_per_word"] = []float64{perWord(s.Before, s.Words), perWord(s.After, s.Words)}
+				text += fmt.Sprintf("; texts: %.3f pieces per word, before %.3f", perWord(s.After, s.Words), perWord(s.Before, s.Words))
+			}
+			if len(held) > 0 {
+				texts, err := textsOf(ctx, held, field)
+				if err != nil {
+					return err
+				}
+				n, before, after, err := vocab.Measure(ctx, base, s.Tokenizer, texts)
+				if err != nil {
+					return err
+				}
+				result["held_out_pieces_per_word"] = []float64{perWord(before, n), perWord(after, n)}
+				text += fmt.Sprintf("; held out: %.3f, before %.3f", perWord(after, n), perWord(before, n))
+			}
+			if a.json {
+				return a.print(result)
+			}
+			for _, c := range s.Choices[:min(len(s.Choices), 20)] {
+				fmt.Fprintf(a.stdout, "%-30s %7d times, %d pieces, saves %d\n", c.Text, c.Count, c.Pieces, c.Saved)
+			}
+			fmt.Fprintln(a.stdout, text)
+			if len(s.Left) > 0 {
+				a.say("%d terms left out: one piece already, or of several words in a byte-level vocabulary", len(s.Left))
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&model, "model", "", "model folder, or a name in the model store")
+	f.StringSliceVar(&domains, "domain", nil, "plugins whose terms are candidates")
+	f.StringArrayVar(&dev, "dev", nil, "take a plugin from this binary or source folder without a lock (repeatable)")
+	f.StringVar(&terms, "terms", "", "file of terms, one in a line")
+	f.StringArrayVar(&in, "in", nil, "file or folder of the domain's texts: .txt, .jsonl, .parquet (repeatable)")
+	f.StringArrayVar(&held, "held-out", nil, "texts to measure pieces per word on, besides those of --in")
+	f.BoolVar(&words, "words", false, "words of the texts are candidates too")
+	f.IntVar(&most, "max", 0, "most terms; 0 = all")
+	f.IntVar(&least, "min-count", 3, "least occurrences of a word of the texts")
+	f.StringVar(&init, "init", "mean", "new rows: mean of the old pieces, or random")
+	f.StringVar(&replace, "replace", "", "folder of a whole other tokenizer to take, such as that of 'islm vocab train'")
+	f.StringVar(&field, "field", "", "field or column with the text (default text)")
+	f.Uint64Var(&seed, "seed", 42, "of random rows")
+	f.StringVar(&out, "out", "", "folder of the new model")
+	return cmd
+}
+
+// readTerms reads one term per line.
+func readTerms(path string) ([]sdk.Term, error) {
+	f, err := os.Open(filepath.Clean(path))
+	if err != nil {
+		return nil, fmt.Errorf("read terms: %w", err)
+	}
+	defer f.Close()
+	var out []sdk.Term
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		if t := strings.TrimSpace(lines.Text()); t != "" {
+			out = append(out, sdk.Term{Text: t})
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("read terms: %w", err)
+	}
+	return out, nil
+}

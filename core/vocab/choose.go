@@ -1,0 +1,196 @@
+package vocab
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/islm-dev/islm/core/token"
+	"github.com/islm-dev/islm/sdk"
+)
+
+// All as a Request's Max takes every candidate.
+const All = -1
+
+// Request says which terms are wanted.
+type Request struct {
+	Base  *token.Tokenizer
+	Terms []sdk.Term               // of the domain; synonyms count too
+	Texts iter.Seq2[string, error] // of the domain; nil = terms go by weight alone
+	Max   int                      // most terms, or All
+	Words bool                     // words of the texts are candidates too
+	Count int                      // least occurrences of a word of the texts; 0 = 3
+}
+
+// Choice is a chosen term.
+type Choice struct {
+	Text   string `json:"text"`
+	Domain bool   `json:"domain"` // a term of the domain, not only a word of the texts
+	Count  int    `json:"count"`  // in the texts
+	Pieces int    `json:"pieces"` // that it was cut into
+	Saved  int    `json:"saved"`  // pieces of the texts: count times pieces less one
+}
+
+// Selection is what Choose found.
+type Selection struct {
+	Choices   []Choice
+	Tokenizer *token.Tokenizer
+	Added     []token.Added
+	Left      []string // terms that the tokenizer cannot take up, or has as one piece
+	// Of the texts: words between blanks, pieces before and after.
+	Words, Before, After int
+}
+
+// Choose picks the terms that save most: the number of times that the texts hold a
+// term, times the pieces that it is cut into less one. Terms of the domain that
+// the texts do not hold come last, by their weight. The choice is a function of
+// terms and texts alone.
+func Choose(ctx context.Context, req Request) (*Selection, error) {
+	least := cmp.Or(req.Count, 3)
+	contents, weights := contentsOf(req.Terms)
+	all, added, left, err := req.Base.Extend(contents)
+	if err != nil {
+		return nil, err
+	}
+	s := &Selection{Left: left}
+	byTerm := map[string]*Choice{}
+	term := map[int32]*Choice{}
+	for _, a := range added {
+		c := byTerm[a.Content]
+		if c == nil {
+			c = &Choice{Text: a.Content, Domain: true}
+			byTerm[a.Content] = c
+		}
+		c.Pieces = max(c.Pieces, len(a.Pieces))
+		term[a.ID] = c
+	}
+	words := map[string]*Choice{}
+	if req.Texts != nil {
+		for text, err := range req.Texts {
+			if err == nil {
+				err = ctx.Err()
+			}
+			if err != nil {
+				return nil, fmt.Errorf("choose terms: %w", err)
+			}
+			count(all, text, term, words, req.Words)
+		}
+	}
+	var picked []*Choice
+	for _, c := range byTerm {
+		c.Saved = c.Count * (c.Pieces - 1)
+		picked = append(picked, c)
+	}
+	for _, c := range words {
+		if c.Count >= least {
+			c.Saved = c.Count * (c.Pieces - 1)
+			picked = append(picked, c)
+		}
+	}
+	slices.SortFunc(picked, func(a, b *Choice) int {
+		return cmp.Or(b.Saved-a.Saved, cmp.Compare(weights[b.Text], weights[a.Text]), strings.Compare(a.Text, b.Text))
+	})
+	if req.Max != All {
+		picked = picked[:min(len(picked), max(req.Max, 0))]
+	}
+	texts := make([]string, len(picked))
+	for i, c := range picked {
+		s.Choices, texts[i] = append(s.Choices, *c), c.Text
+	}
+	if s.Tokenizer, s.Added, _, err = req.Base.Extend(texts); err != nil {
+		return nil, err
+	}
+	if req.Texts == nil {
+		return s, nil
+	}
+	s.Words, s.Before, s.After, err = Measure(ctx, req.Base, s.Tokenizer, req.Texts)
+	return s, err
+}
+
+// Measure counts words between blanks, and pieces by two tokenizers.
+func Measure(ctx context.Context, base, other *token.Tokenizer, texts iter.Seq2[string, error]) (words, before, after int, err error) {
+	for text, err := range texts {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return 0, 0, 0, fmt.Errorf("count pieces: %w", err)
+		}
+		words += len(strings.Fields(text))
+		before += len(base.Encode(text, token.Options{Bare: true}).IDs)
+		after += len(other.Encode(text, token.Options{Bare: true}).IDs)
+	}
+	return words, before, after, nil
+}
+
+// contentsOf lists texts and synonyms, each once, with their weights.
+func contentsOf(terms []sdk.Term) (contents []string, weights map[string]float64) {
+	weights = map[string]float64{}
+	for _, t := range terms {
+		for _, c := range append([]string{t.Text}, t.Synonyms...) {
+			if c = strings.TrimSpace(c); c == "" {
+				continue
+			}
+			if _, ok := weights[c]; !ok {
+				contents = append(contents, c)
+			}
+			weights[c] = max(weights[c], cmp.Or(t.Weight, 1))
+		}
+	}
+	return contents, weights
+}
+
+// count adds what one text holds of terms and of words that are cut.
+func count(tok *token.Tokenizer, text string, term map[int32]*Choice, words map[string]*Choice, wanted bool) {
+	e := tok.Encode(text, token.Options{Bare: true})
+	for i := 0; i < len(e.IDs); {
+		if c := term[e.IDs[i]]; c != nil {
+			c.Count++
+			i++
+			continue
+		}
+		k := i + 1
+		for k < len(e.IDs) && e.Words[k] == e.Words[i] && term[e.IDs[k]] == nil {
+			k++
+		}
+		if n := k - i; wanted && n > 1 {
+			if word, ok := wordOf(tok, text, e.Offsets[i].Start, e.Offsets[k-1].End); ok {
+				c := words[word]
+				if c == nil {
+					c = &Choice{Text: word, Pieces: n}
+					words[word] = c
+				}
+				c.Count++
+			}
+		}
+		i = k
+	}
+}
+
+// wordOf is a word as a candidate: at least three letters, written as the
+// vocabulary writes it, with no letter that stands for a word of its own.
+func wordOf(tok *token.Tokenizer, text string, from, to int) (string, bool) {
+	if from >= to {
+		return "", false
+	}
+	word := strings.TrimSpace(text[from:to])
+	if tok.Kind() == "WordPiece" {
+		word = strings.TrimSpace(tok.Normalize(word))
+	}
+	letters := 0
+	for _, r := range word {
+		switch {
+		case unicode.IsLetter(r):
+			letters++
+		case unicode.IsDigit(r), unicode.Is(unicode.Mn, r):
+		default:
+			return "", false
+		}
+	}
+	return word, letters >= 3 && utf8.RuneCountInString(word) <= 40
+}
