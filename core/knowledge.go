@@ -168,7 +168,7 @@ func openKnowledge(ctx context.Context, plan *recipe.Plan, ps plugins, home stri
 
 // openGraph opens a compiled view as the plan's control sees it.
 func (k *knowledge) openGraph(dir string, plan *recipe.Plan) (ds sdk.Diagnostics, err error) {
-	real, err := openView(dir)
+	real, err := openView(dir, &plan.Knowledge)
 	if err != nil {
 		if more, _, ok := sdk.DiagnosticsOf(err); ok {
 			return more, nil
@@ -185,6 +185,12 @@ func (k *knowledge) openGraph(dir string, plan *recipe.Plan) (ds sdk.Diagnostics
 	}
 	k.corpus.Linker = k.graph
 	k.corpus.Digest += " graph " + k.graph.Digest()
+	if len(plan.Knowledge.Types) > 0 {
+		k.corpus.Digest += " types " + strings.Join(plan.Knowledge.Types, ",")
+	}
+	if plan.Knowledge.Abbreviations {
+		k.corpus.Digest += " abbreviations"
+	}
 	return ds, nil
 }
 

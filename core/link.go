@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/islm-dev/islm/core/corpus"
@@ -104,4 +105,22 @@ func OpenGraph(ctx context.Context, dir, home string) (*kg.View, error) {
 		return nil, err
 	}
 	return kg.OpenView(view)
+}
+
+// CheckLinkTypes tells which of names are neither types nor ids of a view.
+// path is where they stand in a recipe.
+func CheckLinkTypes(view *kg.View, names []string, path string) (ds sdk.Diagnostics) {
+	known := view.Types()
+	for _, name := range names {
+		if _, ok := view.Index(name); ok || slices.Contains(known, name) {
+			continue
+		}
+		d := sdk.Diagnostic{Code: "knowledge.types", Path: path, Summary: fmt.Sprintf("the graph has no type and no entity %q", name),
+			Remedy: "its types are " + strings.Join(known[:min(len(known), 20)], ", ")}
+		if near := sdk.Nearest(name, known); near != "" {
+			d.Remedy = fmt.Sprintf("did you mean %q? (%s)", near, d.Remedy)
+		}
+		ds.Add(d)
+	}
+	return ds
 }

@@ -25,13 +25,17 @@ type kgGraph struct {
 	types  []string
 }
 
-func openView(path string) (*kgGraph, error) {
+// openView opens a compiled view and links in it what the plan asks for.
+func openView(path string, plan *recipe.KnowledgePlan) (*kgGraph, error) {
 	v, err := kg.OpenView(path)
 	if err != nil {
 		return nil, err
 	}
+	if ds := CheckLinkTypes(v, plan.Types, "knowledge.types"); ds.HasErrors() {
+		return nil, errors.Join(ds.Err(), v.Close())
+	}
 	// Entities without a type have one of their own, after the others.
-	return &kgGraph{view: v, linker: v.Linker(kg.LinkOptions{}), types: append(slices.Clone(v.Types()), "")}, nil
+	return &kgGraph{view: v, linker: v.Linker(kg.LinkOptions{Types: plan.Types, Abbreviations: plan.Abbreviations}), types: append(slices.Clone(v.Types()), "")}, nil
 }
 
 func (g *kgGraph) Types() []string        { return g.types }
@@ -114,7 +118,7 @@ func findView(ctx context.Context, plan *recipe.Plan, ps plugins, home string) (
 	defer s.Close() //nolint:errcheck // read only
 	opt := kg.CompileOptions{Facts: k.Facts}
 	h := sha256.New()
-	fmt.Fprintf(h, "view 2\n%s\nfacts %d\n", s.Digest(), k.Facts)
+	fmt.Fprintf(h, "view 3\n%s\nfacts %d\n", s.Digest(), k.Facts)
 	if k.Vectors != "" {
 		opt.Vectors = k.Vectors
 		if ids := filepath.Join(filepath.Dir(k.Vectors), "entities.txt"); exists(ids) {

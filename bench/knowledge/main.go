@@ -34,7 +34,8 @@ type Row struct {
 	Bar, Arm  string
 	Seed      int
 	Threads   int
-	KG        string  `json:",omitempty"` // digest of the compiled view, as stages.json names it
+	KG        string  `json:",omitempty"` // name of the store's folder
+	Types     string  `json:",omitempty"` // knowledge.types of the arms with a graph
 	Commit    string  `json:",omitempty"`
 	Precision string  `json:",omitempty"`
 	Steps     int     `json:",omitempty"`
@@ -48,13 +49,13 @@ type Row struct {
 }
 
 func (r Row) key() string {
-	return fmt.Sprint(r.Bar, " ", r.Arm, " ", r.Seed, " ", r.Threads, " ", r.KG)
+	return fmt.Sprint(r.Bar, " ", r.Arm, " ", r.Seed, " ", r.Threads, " ", r.KG, " ", r.Types)
 }
 
 type bench struct {
-	bin, data, model, kg, vectors, rows, commit string
-	threads                                     int
-	done                                        map[string]Row
+	bin, data, model, kg, vectors, rows, commit, types string
+	threads                                            int
+	done                                               map[string]Row
 }
 
 func main() {
@@ -75,6 +76,9 @@ func main() {
 	flag.StringVar(&b.data, "data", data, "folder of the test data")
 	flag.StringVar(&b.kg, "kg", "", "knowledge graph of ncbi and step, as 'islm kg import' makes it")
 	flag.StringVar(&b.vectors, "vectors", "", "vectors of its entities, as 'islm kg embed' makes them; without them entity is left out")
+	// Half of what the whole of HPO links is no disease but how one runs or is
+	// inherited; chosen on the validation split.
+	flag.StringVar(&b.types, "types", "[Disease, Diagnosis, 'HP:0000118']", "knowledge.types of ncbi: types and ids of what is linked")
 	flag.IntVar(&b.threads, "threads", 2, "threads")
 	only := flag.String("only", "", "run only this arm")
 	seeds := flag.Int("seeds", 3, "seeds 0 … N-1")
@@ -99,6 +103,9 @@ func (b *bench) arms(bar string) ([]arm, []string, error) {
 	crf := "heads.ner.crf=on"
 	graph := func(ways string, more ...string) []string {
 		sets := append([]string{"knowledge.inject=" + ways, "knowledge.kg=" + b.kg}, more...)
+		if bar == "ncbi" {
+			sets = append(sets, "knowledge.types="+b.types, "knowledge.abbreviations=on")
+		}
 		if b.vectors != "" {
 			sets = append(sets, "knowledge.vectors="+b.vectors)
 		}
@@ -158,6 +165,9 @@ func (b *bench) run(ctx context.Context, bar, only string, seeds, limit int) err
 			r := Row{Bar: bar, Arm: a.name, Seed: seed, Threads: b.threads, KG: filepath.Base(b.kg), Commit: b.commit}
 			if b.kg == "" {
 				r.KG = ""
+			}
+			if bar == "ncbi" && slices.ContainsFunc(a.sets, func(s string) bool { return strings.HasPrefix(s, "knowledge.types=") }) {
+				r.Types = b.types
 			}
 			if old, ok := b.done[r.key()]; ok {
 				show(old)
@@ -296,7 +306,7 @@ func (b *bench) summary(bar string, arms []arm) {
 		var f1, steps []float64
 		s := sum{Arm: a.name}
 		for _, r := range b.done {
-			if r.Bar != bar || r.Arm != a.name || r.Threads != b.threads {
+			if r.Bar != bar || r.Arm != a.name || r.Threads != b.threads || r.KG != filepath.Base(b.kg) && b.kg != "" || r.Types != "" && r.Types != b.types {
 				continue
 			}
 			f1, steps = append(f1, r.EntityF1), append(steps, r.StepS)

@@ -28,6 +28,7 @@ type linkFlags struct {
 	types              []string
 	prior              map[string]string
 	anyCase            bool
+	abbreviations      bool
 	explain, figures   bool
 	facts, candidates  int
 }
@@ -84,7 +85,8 @@ among the gold mentions of FILE, such as the training data.`,
 	fl.StringVar(&f.text, "text", "", "one text")
 	fl.StringVar(&f.seen, "seen", "", "data whose gold mentions count as seen")
 	fl.StringVar(&f.embedder, "embedder", "", "encoder whose vectors compare text and entities: a model folder, or a name in the model store")
-	fl.StringSliceVar(&f.types, "types", nil, "only entities of these types")
+	fl.StringSliceVar(&f.types, "types", nil, "only entities of these types, or below these ids by is_a and its like")
+	fl.BoolVar(&f.abbreviations, "abbreviations", false, "also short forms that a text gives to names, as in 'myotonic dystrophy (DM)'")
 	fl.StringToStringVar(&f.prior, "prior", nil, "how likely entities of a type are meant, as Disease=2 (others 1)")
 	fl.BoolVar(&f.anyCase, "any-case", false, "short names in capitals match small letters too")
 	fl.BoolVar(&f.explain, "explain", false, "show what speaks for each candidate, and the facts of the chosen one")
@@ -96,7 +98,7 @@ among the gold mentions of FILE, such as the training data.`,
 
 // options checks what the flags say against the graph.
 func (f *linkFlags) options(view *kg.View) (kg.LinkOptions, error) {
-	opt := kg.LinkOptions{Types: f.types, AnyCase: f.anyCase, Candidates: f.candidates, Prior: map[string]float64{}}
+	opt := kg.LinkOptions{Types: f.types, AnyCase: f.anyCase, Abbreviations: f.abbreviations, Candidates: f.candidates, Prior: map[string]float64{}}
 	known := view.Types()
 	unknown := func(flag, name string) error {
 		if slices.Contains(known, name) {
@@ -108,6 +110,9 @@ func (f *linkFlags) options(view *kg.View) (kg.LinkOptions, error) {
 		return usageError{fmt.Errorf("--%s: the graph has no type %q; it has %s", flag, name, strings.Join(known[:min(len(known), 20)], ", "))}
 	}
 	for _, name := range f.types {
+		if _, ok := view.Index(name); ok {
+			continue
+		}
 		if err := unknown("types", name); err != nil {
 			return opt, err
 		}

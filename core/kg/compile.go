@@ -24,6 +24,7 @@ import (
 // CompileOptions say what a view keeps of a graph.
 type CompileOptions struct {
 	// Facts bounds the facts of an entity, the weightiest being kept; 0 means 32.
+	// Those that say what kind of thing it is (is_a and its like) are kept beyond.
 	Facts int
 	// Vectors is a safetensors file with the vectors of entities: the tensor
 	// "entities", float32 [n, d], in the order of the store. "" means none.
@@ -78,6 +79,8 @@ type compiler struct {
 	opt  CompileOptions
 	most int
 
+	up []bool // of each relation whether it is parental
+
 	idAt, nameAt, nameEnds, typeOf, factAt, facts, textAt, degree []uint32
 	ids, names, texts                                             []byte
 }
@@ -92,6 +95,9 @@ func place(n int) (uint32, error) {
 
 func (c *compiler) entities(ctx context.Context) error {
 	c.idAt, c.nameAt, c.nameEnds, c.factAt, c.textAt = []uint32{0}, []uint32{0}, []uint32{0}, []uint32{0}, []uint32{0}
+	for _, name := range c.s.relations {
+		c.up = append(c.up, parental(name))
+	}
 	for n := range uint32(c.s.Len()) {
 		if n&0xfff == 0 {
 			if err := ctx.Err(); err != nil {
@@ -162,7 +168,10 @@ func (c *compiler) factsOf(n uint32) error {
 	slices.SortStableFunc(list, func(a, b candidate) int {
 		return cmp.Or(cmp.Compare(b.weight, a.weight), cmp.Compare(a.relation, b.relation))
 	})
-	for _, f := range list[:min(len(list), c.most)] {
+	for i, f := range list {
+		if i >= c.most && (f.object < 0 || !c.up[f.relation]) {
+			continue
+		}
 		text := uint32(0)
 		if f.object < 0 {
 			text = uint32(len(c.textAt) - 1)

@@ -13,7 +13,10 @@ import (
 // LinkOptions say which mentions are linked and what decides between entities
 // of one name. The zero value links all names to entities of all types.
 type LinkOptions struct {
-	Types []string // only entities of these types; none means all
+	// Types are those of the entities to link, or ids of entities: one stands for
+	// itself and for what is below it by facts that say what something is (is_a,
+	// subClassOf and their like). None means all.
+	Types []string
 	// Prior says how likely an entity of a type is meant, relative to 1, which
 	// types not named here have. 0 or less excludes a type.
 	Prior map[string]float64
@@ -25,6 +28,9 @@ type LinkOptions struct {
 	// AnyCase links short names in capitals to words in small letters. Without
 	// it "IT" and "ALL" are not found in "it is all".
 	AnyCase bool
+	// Abbreviations links the short forms that a text itself gives to names, as in
+	// "myotonic dystrophy (DM)".
+	Abbreviations bool
 }
 
 // Mention is a name of the graph in a text, with the entity it was resolved to.
@@ -81,6 +87,9 @@ type linkGraph interface {
 	linkFacts(entity int32, f func(object int32, weight float64))
 	// describe gives the entity in words, for an embedder.
 	describe(entity int32) string
+	// below tells of each entity whether it is one of ids or below one; nil if
+	// none of them is an entity.
+	below(ids []string) []bool
 }
 
 // Linker finds the names of a graph in texts and resolves them. It is safe for
@@ -89,6 +98,8 @@ type Linker struct {
 	g     linkGraph
 	opt   LinkOptions
 	prior []float64 // of each type the logarithm, -Inf if it is excluded
+	named []bool    // whether the options name the type
+	below []bool    // whether an entity is below one that the options name; nil: none is
 }
 
 func newLinker(g linkGraph, opt LinkOptions) *Linker {
@@ -100,10 +111,11 @@ func newLinker(g linkGraph, opt LinkOptions) *Linker {
 		if p, ok := opt.Prior[name]; ok {
 			prior = max(p, 0)
 		}
-		if len(opt.Types) > 0 && !slices.Contains(opt.Types, name) {
-			prior = 0
-		}
 		l.prior = append(l.prior, math.Log(prior))
+		l.named = append(l.named, slices.Contains(opt.Types, name))
+	}
+	if len(opt.Types) > 0 {
+		l.below = g.below(opt.Types)
 	}
 	return l
 }
@@ -165,6 +177,9 @@ func (l *Linker) find(text string) []found {
 		all = l.allowed(all, text[m.Start:m.End], m.IDs)
 		list[i] = found{start: m.Start, end: m.End, entities: all[from:len(all):len(all)]}
 	}
+	if l.opt.Abbreviations {
+		return l.abbreviated(text, list)
+	}
 	return list
 }
 
@@ -186,14 +201,16 @@ func (l *Linker) allowed(dst []int32, match string, ids []uint32) []int32 {
 	return dst
 }
 
-// priorOf is the logarithm of the prior of an entity's type; one without a type
-// is like one of a type that no option names.
+// priorOf is the logarithm of the prior of an entity's type, -Inf if the options
+// leave the entity out; one without a type is like one of a type without a prior.
 func (l *Linker) priorOf(entity int32) float64 {
-	if t := l.g.TypeOf(entity); t >= 0 && int(t) < len(l.prior) {
-		return l.prior[t]
-	}
-	if len(l.opt.Types) > 0 {
+	t := l.g.TypeOf(entity)
+	typed := t >= 0 && int(t) < len(l.prior)
+	if len(l.opt.Types) > 0 && (!typed || !l.named[t]) && (l.below == nil || !l.below[entity]) {
 		return math.Inf(-1)
+	}
+	if typed {
+		return l.prior[t]
 	}
 	return 0
 }

@@ -38,6 +38,7 @@ func (g *linkFixture) linkNames(e int32) []string    { return g.entities[e].name
 func (g *linkFixture) describe(e int32) string {
 	return g.entities[e].names[0] + " (" + g.entities[e].typ + ")"
 }
+func (g *linkFixture) below([]string) []bool { return nil }
 func (g *linkFixture) linkFacts(e int32, f func(int32, float64)) {
 	for object := range int32(len(g.entities)) {
 		if w, ok := g.entities[e].facts[object]; ok {
@@ -352,4 +353,56 @@ func TestViewLinks(t *testing.T) {
 	sun, ok := v.Index("sun")
 	require.True(t, ok)
 	assert.Equal(t, []int32{sun}, why[0][0].Near)
+}
+
+// Ids as types stand for what is below them, over any bound on facts.
+func TestLinkBelow(t *testing.T) {
+	var items []sdk.FactItem
+	add := func(id, name, parent string) {
+		items = append(items, sdk.FactItem{Entity: &sdk.Entity{ID: id, Type: "Term", Names: []string{name}}})
+		if parent != "" {
+			for i := range 4 { // earlier relations fill the bound
+				items = append(items, sdk.FactItem{Fact: &sdk.Fact{Subject: id, Relation: "alt", Literal: id + strings.Repeat("x", i+1)}})
+			}
+			items = append(items, sdk.FactItem{Fact: &sdk.Fact{Subject: id, Relation: "is_a", Object: parent}})
+		}
+	}
+	add("root", "All", "")
+	add("sign", "sign", "root")
+	add("fever", "fever", "sign")
+	add("high", "high fever", "fever")
+	add("modifier", "modifier", "root")
+	add("severe", "severe", "modifier")
+	items = append(items, sdk.FactItem{Entity: &sdk.Entity{ID: "flu", Type: "Disease", Names: []string{"flu"}}}, sdk.FactItem{Fact: &sdk.Fact{Subject: "sign", Relation: "is_a", Object: "high"}}) // a circle
+	dir := t.TempDir()
+	_, err := Build(t.Context(), filepath.Join(dir, "graph"), "x", func(yield func(sdk.FactItem, error) bool) {
+		for _, item := range items {
+			if !yield(item, nil) {
+				return
+			}
+		}
+	}, BuildOptions{})
+	require.NoError(t, err)
+	store, err := Open(filepath.Join(dir, "graph"))
+	require.NoError(t, err)
+	require.NoError(t, Compile(t.Context(), store, filepath.Join(dir, ViewName), CompileOptions{Facts: 2}))
+	require.NoError(t, store.Close())
+	v, err := OpenView(filepath.Join(dir, ViewName))
+	require.NoError(t, err)
+	defer v.Close()
+	for _, c := range []struct{ types, want string }{
+		{"", "severe|high fever|All|flu"}, {"sign", "high fever"}, {"modifier,Disease", "severe|flu"},
+		{"high", "high fever"}, {"Term", "severe|high fever|All"}, {"nothing", ""}, {"root", "severe|high fever|All"},
+	} {
+		opt := LinkOptions{}
+		if c.types != "" {
+			opt.Types = strings.Split(c.types, ",")
+		}
+		var got []string
+		const text = "severe high fever, All flu"
+		for _, m := range v.Link(text, opt) {
+			got = append(got, text[m.Start:m.End])
+		}
+		assert.Equal(t, c.want, strings.Join(got, "|"), c.types)
+	}
 }

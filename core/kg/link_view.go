@@ -1,6 +1,9 @@
 package kg
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Bounds of an entity in words, as describe gives it.
 const (
@@ -40,4 +43,49 @@ func (v *View) describe(entity int32) string {
 		b.WriteString(between + strings.ReplaceAll(f.Relation, "_", " ") + " " + f.Object)
 	}
 	return b.String()
+}
+
+// parental reports whether a relation leads from an entity to what it is a kind
+// of, whatever its namespace: OBO and tables say is_a, RDF subClassOf, SKOS
+// broader, WordNet hypernym.
+func parental(relation string) bool {
+	if i := strings.LastIndexAny(relation, "/#:"); i >= 0 {
+		relation = relation[i+1:]
+	}
+	return slices.Contains([]string{"is_a", "subClassOf", "broader", "hypernym", "instance_hypernym"}, relation)
+}
+
+// below walks down from ids.
+func (v *View) below(ids []string) []bool {
+	var next []int32
+	for _, id := range ids {
+		if i, ok := v.Index(id); ok {
+			next = append(next, i)
+		}
+	}
+	if len(next) == 0 {
+		return nil
+	}
+	up := make([]bool, len(v.relations))
+	for i, name := range v.relations {
+		up[i] = parental(name)
+	}
+	children := make([][]int32, v.n)
+	for i := range int32(v.n) {
+		v.eachFact(i, func(relation, object int32, _ float64) {
+			if up[relation] {
+				children[object] = append(children[object], i)
+			}
+		})
+	}
+	in := make([]bool, v.n)
+	for len(next) > 0 {
+		i := next[len(next)-1]
+		next = next[:len(next)-1]
+		if !in[i] {
+			in[i] = true
+			next = append(next, children[i]...)
+		}
+	}
+	return in
 }

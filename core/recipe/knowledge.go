@@ -28,18 +28,20 @@ const (
 
 // KnowledgePlan says how facts enter the model.
 type KnowledgePlan struct {
-	Inject       []string  `yaml:"inject"`        // ways, none = off
-	KG           string    `yaml:"kg"`            // store or compiled view; "" = facts of the plugins
-	Vectors      string    `yaml:"vectors"`       // safetensors with the vectors of the entities
-	Features     []string  `yaml:"features"`      // names of feature templates; none = those of the plugins, else all
-	EntityLayers []float64 `yaml:"entity_layers"` // layers after which vectors are fused; none = the upper half
-	EntitySize   int       `yaml:"entity_size"`   // width of the fusion; 0 = half the model's
-	TextFacts    int       `yaml:"text_facts"`    // most facts beside a mention
-	TextPieces   int       `yaml:"text_pieces"`   // most word pieces of a fact
-	Facts        int       `yaml:"facts"`         // most facts of an entity in the compiled view
-	FreezeBase   bool      `yaml:"freeze_base"`   // train heads and knowledge weights alone
-	LR           float64   `yaml:"lr"`            // of knowledge weights; 0 = train.lr
-	Control      string    `yaml:"control"`       // off | shuffled | zero
+	Inject        []string  `yaml:"inject"`        // ways, none = off
+	KG            string    `yaml:"kg"`            // store or compiled view; "" = facts of the plugins
+	Types         []string  `yaml:"types"`         // of the entities that are linked, or ids of entities above them; none = all
+	Abbreviations bool      `yaml:"abbreviations"` // link short forms that a text gives to names
+	Vectors       string    `yaml:"vectors"`       // safetensors with the vectors of the entities
+	Features      []string  `yaml:"features"`      // names of feature templates; none = those of the plugins, else all
+	EntityLayers  []float64 `yaml:"entity_layers"` // layers after which vectors are fused; none = the upper half
+	EntitySize    int       `yaml:"entity_size"`   // width of the fusion; 0 = half the model's
+	TextFacts     int       `yaml:"text_facts"`    // most facts beside a mention
+	TextPieces    int       `yaml:"text_pieces"`   // most word pieces of a fact
+	Facts         int       `yaml:"facts"`         // most facts of an entity in the compiled view
+	FreezeBase    bool      `yaml:"freeze_base"`   // train heads and knowledge weights alone
+	LR            float64   `yaml:"lr"`            // of knowledge weights; 0 = train.lr
+	Control       string    `yaml:"control"`       // off | shuffled | zero
 }
 
 // Has reports whether knowledge enters in this way.
