@@ -21,7 +21,8 @@ func (a *app) kgImport() *cobra.Command {
 		Use: "import --in FILE… --out DIR [FILE…]", Short: "Make a knowledge graph of files",
 		Long: `Make a knowledge graph of files. Their names say what they hold: .nt, .ttl,
 .rdf, .owl, .obo, .hpoa, .csv, .tsv, .jsonl, .spo, also compressed (.gz, .zst) or
-in a tar archive; a folder stands for the files below it. --format overrides it.
+in a tar archive; a folder stands for the files below it. --format overrides it
+for all, FORMAT:FILE for one.
 
 A record that cannot be read is reported with its place; all problems are
 reported at once, up to --limit, and nothing is made. With --lenient such records
@@ -30,6 +31,7 @@ are left out.
 DIR appears when the graph is complete. It is never changed afterwards, and any
 number of processes may read it.`,
 		Example: `  islm kg import --in hp.obo --in phenotype.hpoa --out hpo
+  islm kg import --in hp.obo --in icd:codes.tsv --out diseases
   islm kg import --in fibo-rdf.tar.gz --out fibo
   islm kg import --in parts.csv --columns subject=part,relation==part_of,object=machine --out machines`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -67,7 +69,7 @@ number of processes may read it.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringArrayVar(&in, "in", nil, "file, folder or archive to read, - for standard input (repeatable)")
+	f.StringArrayVar(&in, "in", nil, "file, folder or archive to read, also as FORMAT:FILE, - for standard input (repeatable)")
 	f.StringVar(&out, "out", "", "folder of the graph; must not exist or be empty")
 	f.StringVar(&domain, "domain", "", "name of the industry, kept in the graph")
 	f.StringVar(&opt.Format, "format", "", "format of the files: "+strings.Join(source.Formats(), ", "))

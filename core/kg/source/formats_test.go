@@ -110,6 +110,22 @@ func TestOpenRefuses(t *testing.T) {
 }
 
 // In a folder an explicit format means the files that are of it, so far as names say.
+func TestFormatOfOneFile(t *testing.T) {
+	icd := write(t, "codes.tsv", "A00\tCholera\t\n")[0]
+	obo := write(t, "x.obo", "format-version: 1.2\n\n[Term]\nid: X:1\nname: one\n")[0]
+	assert.Equal(t, []string{"ICD10CM:A00 (Diagnosis) Cholera", "X:1 (X) one"}, read(t, Options{}, "icd:"+icd, obo))
+	assert.Equal(t, []string{"ICD10CM:A00 (Diagnosis) Cholera"}, read(t, Options{Format: "obo"}, "icd:"+icd))
+	for _, name := range []string{"icd10cm-codes-2026.txt", "icd10cm_order_2026.txt", "icd10cm_codes.txt"} {
+		assert.Equal(t, []string{"ICD10CM:A00 (Diagnosis) Cholera"}, read(t, Options{}, write(t, name, "A00    Cholera\n")...), name)
+	}
+	t.Chdir(t.TempDir())
+	require.NoError(t, os.WriteFile("icd:x.spo", []byte("a\tr\tb\n"), 0o600))
+	assert.Equal(t, []string{"a () a", "b () b", "a r b"}, read(t, Options{}, "icd:x.spo"))
+	_, err := Open(t.Context(), []string{"icd:missing.tsv", "what:x.tsv"}, Options{})
+	assert.ErrorContains(t, err, "missing.tsv")
+	assert.ErrorContains(t, err, "what:x.tsv")
+}
+
 func TestFolderOfFormat(t *testing.T) {
 	base := func(paths []string, format string) string {
 		files, err := Files([]string{filepath.Dir(paths[0])}, Options{Format: format})

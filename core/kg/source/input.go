@@ -13,6 +13,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -27,6 +28,9 @@ func Formats() []string {
 	return []string{"csv", "hpoa", "icd", "jsonl", "ntriples", "obo", "rdfxml", "spo", "tsv", "turtle", "wordnet"}
 }
 
+// icdFile are the names under which CMS publishes ICD-10-CM.
+var icdFile = regexp.MustCompile(`(?i)^icd10cm[-_]?(codes|order)[-_0-9]*\.txt$`)
+
 var extensions = map[string]string{
 	".nt": "ntriples", ".ntriples": "ntriples", ".ttl": "turtle", ".turtle": "turtle", ".rdf": "rdfxml", ".owl": "rdfxml", ".xml": "rdfxml",
 	".obo": "obo", ".hpoa": "hpoa", ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".spo": "spo",
@@ -39,6 +43,9 @@ func formatOf(name string) string {
 	switch base {
 	case "data.noun", "data.verb", "data.adj", "data.adv":
 		return "wordnet"
+	}
+	if icdFile.MatchString(base) {
+		return "icd"
 	}
 	return extensions[strings.ToLower(path.Ext(base))]
 }
@@ -84,6 +91,11 @@ func parsers() map[string]parser {
 		"obo": readOBO, "hpoa": readHPOA, "icd": readICD, "wordnet": readWordNet, "csv": readCSV, "tsv": readTSV, "jsonl": readJSONL, "spo": readSPO}
 }
 
+func present(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
 // find lists the files behind paths, in the order given and by name within folders.
 func find(paths []string, opt Options) ([]file, sdk.Diagnostics) {
 	var ds sdk.Diagnostics
@@ -92,9 +104,9 @@ func find(paths []string, opt Options) ([]file, sdk.Diagnostics) {
 		ds.Add(sdk.Diagnostic{Code: "kg.format", Summary: fmt.Sprintf("unknown format %q", opt.Format), Remedy: "known: " + strings.Join(Formats(), ", ")})
 		return nil, ds
 	}
-	add := func(name string, explicit bool) {
+	add := func(name, format string, explicit bool) {
 		bare, how := uncompressed(name)
-		f := file{path: name, how: how, format: opt.Format}
+		f := file{path: name, how: how, format: format}
 		if f.format == "" {
 			f.format = formatOf(bare)
 		}
@@ -109,8 +121,12 @@ func find(paths []string, opt Options) ([]file, sdk.Diagnostics) {
 		files = append(files, f)
 	}
 	for _, p := range paths {
+		format := opt.Format
+		if own, rest, ok := strings.Cut(p, ":"); ok && rest != "" && slices.Contains(Formats(), own) && !present(p) {
+			format, p = own, rest
+		}
 		if p == "-" {
-			add(p, true)
+			add(p, format, true)
 			continue
 		}
 		info, err := os.Stat(p)
@@ -119,7 +135,7 @@ func find(paths []string, opt Options) ([]file, sdk.Diagnostics) {
 			continue
 		}
 		if !info.IsDir() {
-			add(p, true)
+			add(p, format, true)
 			continue
 		}
 		before := len(files)
@@ -130,8 +146,8 @@ func find(paths []string, opt Options) ([]file, sdk.Diagnostics) {
 			}
 			return err
 		})
-		for _, name := range ofFormat(names, opt.Format) {
-			add(name, false)
+		for _, name := range ofFormat(names, format) {
+			add(name, format, false)
 		}
 		if err != nil {
 			ds.Add(sdk.Diagnostic{Code: "kg.file", File: p, Summary: "the folder cannot be read: " + cause(err)})

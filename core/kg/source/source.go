@@ -51,7 +51,8 @@ type Options struct {
 
 // Open reads knowledge from files and folders, "-" being standard input, and gives
 // every entity once, ordered by id, then every fact in the order of the input. An id
-// that only facts mention becomes an entity without type and names.
+// that only facts mention becomes an entity without type and names. "FORMAT:FILE"
+// says what this file holds, whatever opt.Format, unless a file has that name.
 //
 // Files that are missing or of unknown format are reported before anything is read.
 // The stream ends at its first error: *sdk.DiagnosticsError for problems of the
