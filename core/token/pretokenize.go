@@ -2,7 +2,6 @@ package token
 
 import (
 	"strings"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -100,40 +99,13 @@ func (p *fixedLength) split(_ *work, v stretch, out []stretch) []stretch {
 
 // unicodeScripts splits where the script changes. Spaces and characters of no
 // script belong to what is before; at the begin they are dropped.
-type unicodeScripts struct{}
+type unicodeScripts struct{ t *charTables }
 
-const scriptHan = "Han"
-
-// scriptOf is the name of r's script, "" for none. The Japanese scripts count as
-// one with Chinese.
-func scriptOf(r rune) string {
-	switch r {
-	case 0x30FC:
-		return scriptHan
-	case ' ':
-		return ""
-	}
-	for name, table := range unicode.Scripts {
-		if unicode.Is(table, r) {
-			if name == "Hiragana" || name == "Katakana" {
-				return scriptHan
-			}
-			return name
-		}
-	}
-	return ""
-}
-
-func (unicodeScripts) split(_ *work, v stretch, out []stretch) []stretch {
-	start, last := -1, ""
-	known := map[rune]string{}
+func (u unicodeScripts) split(_ *work, v stretch, out []stretch) []stretch {
+	start, last := -1, uint8(0)
 	for i, r := range v.s {
-		script, ok := known[r]
-		if !ok {
-			script = scriptOf(r)
-			known[r] = script
-		}
-		if script == "" {
+		script := u.t.script(r)
+		if script == 0 {
 			continue
 		}
 		if script != last {

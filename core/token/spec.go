@@ -292,7 +292,7 @@ func (e *element) preTokenizers() []preTokenizer {
 		}
 		return one(&splitter{p, how, e.flag("invert", false)})
 	case "UnicodeScripts":
-		return one(unicodeScripts{})
+		return one(unicodeScripts{e.t})
 	case "FixedLength":
 		n := 5
 		e.get("length", &n, true)

@@ -44,8 +44,10 @@ type charTables struct {
 	catIndex  [0x1100]uint16
 	catBlocks [][256]uint8
 	catNames  map[string]uint32 // name of a category, or of its first letter -> bits
-	letters   uint32            // bits of L
-	numbers   uint32            // bits of N
+	scrIndex  [0x1100]uint16
+	scrBlocks [][256]uint8 // classes of UnicodeScripts
+	letters   uint32       // bits of L
+	numbers   uint32       // bits of N
 	decomp    map[rune]decomposition
 	compose   map[[2]rune]rune
 }
@@ -118,24 +120,8 @@ func buildTables() *charTables {
 	}
 	copy(t.ascii[:], flags)
 
-	categories := make([]uint8, utf8.MaxRune+1)
-	at := 0
-	for _, run := range unpack(frozenCategory) {
-		for end := at + int(run>>5); at < end && at < len(categories); at++ {
-			categories[at] = uint8(run & 31)
-		}
-	}
-	known := map[[256]uint8]uint16{}
-	for b := range t.catIndex {
-		block := [256]uint8(categories[b<<8 : b<<8+256])
-		n, ok := known[block]
-		if !ok {
-			n = uint16(len(t.catBlocks))
-			known[block] = n
-			t.catBlocks = append(t.catBlocks, block)
-		}
-		t.catIndex[b] = n
-	}
+	t.catBlocks = blocksOf(frozenCategory, 5, &t.catIndex)
+	t.scrBlocks = blocksOf(frozenScripts, 8, &t.scrIndex)
 	for i, name := range strings.Fields(frozenCategoryNames) {
 		t.catNames[name] = 1 << i
 		t.catNames[name[:1]] |= 1 << i
@@ -143,6 +129,29 @@ func buildTables() *charTables {
 	t.letters, t.numbers = t.catNames["L"], t.catNames["N"]
 	t.buildDecompositions(decomposed)
 	return t
+}
+
+// blocksOf unpacks runs of length<<bits | class into blocks of 256 code points.
+func blocksOf(data string, bits int, index *[0x1100]uint16) (blocks [][256]uint8) {
+	classes := make([]uint8, utf8.MaxRune+1)
+	at := 0
+	for _, run := range unpack(data) {
+		for end := at + int(run>>bits); at < end && at < len(classes); at++ {
+			classes[at] = uint8(run & (1<<bits - 1))
+		}
+	}
+	known := map[[256]uint8]uint16{}
+	for b := range index {
+		block := [256]uint8(classes[b<<8 : b<<8+256])
+		n, ok := known[block]
+		if !ok {
+			n = uint16(len(blocks))
+			known[block] = n
+			blocks = append(blocks, block)
+		}
+		index[b] = n
+	}
+	return blocks
 }
 
 // buildDecompositions takes from x/text what the code points in changed decompose
@@ -207,6 +216,11 @@ func (t *charTables) category(r rune) uint32 {
 		return 1
 	}
 	return 1 << t.catBlocks[t.catIndex[uint32(r)>>8]][uint8(r)]
+}
+
+// script is the class of r's script for UnicodeScripts, 0 where it has none.
+func (t *charTables) script(r rune) uint8 {
+	return t.scrBlocks[t.scrIndex[uint32(r)>>8]][uint8(r)]
 }
 
 // toLower is the lower case of r; U+0130 has a second character, U+0307.
