@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/hashicorp/go-hclog"
@@ -67,6 +68,14 @@ func (e *Evaluation) Run(ctx context.Context) (*EvaluationResult, error) {
 		return nil, err
 	}
 	res := &EvaluationResult{Model: e.Model, Data: e.Data, Split: split, Heads: reports}
+	if e.By == "" && plan.Eval.By != "" {
+		if ds := lacksField(c.Split(split), plan.Eval.By); len(ds) > 0 {
+			ds[0].Severity = sdk.Warning // asked for by the model's plan, for other data
+			e.Watch.Problems(ds)
+		} else {
+			e.By = plan.Eval.By
+		}
+	}
 	if e.By != "" {
 		if res.Groups, err = groups(b.Heads, rows, c.Split(split), reports, e.By, b.Plan.Seed); err != nil {
 			return nil, err
@@ -175,8 +184,10 @@ func (e *Evaluation) score(ctx context.Context, b *Bundle, c *corpus.Corpus, spl
 
 // groups scores the groups of a field, head by head.
 func groups(heads []sdk.HeadSpec, rows recipe.Source, examples []sdk.Example, reports map[string]*metric.Report, field string, seed uint64) (map[string][]*metric.Groups, error) {
+	if err := lacksField(examples, field).Err(); err != nil {
+		return nil, err
+	}
 	out := map[string][]*metric.Groups{}
-	known := map[string]bool{}
 	for h, spec := range heads {
 		r := reports[spec.Name]
 		if r == nil {
@@ -185,9 +196,6 @@ func groups(heads []sdk.HeadSpec, rows recipe.Source, examples []sdk.Example, re
 		var names []string
 		found := false
 		for i := range examples {
-			for k := range examples[i].Meta {
-				known[k] = true
-			}
 			if !rows.At(i).Targets[h].Has {
 				continue
 			}
@@ -205,16 +213,21 @@ func groups(heads []sdk.HeadSpec, rows recipe.Source, examples []sdk.Example, re
 		g.Field = field
 		out[spec.Name] = append(out[spec.Name], g)
 	}
-	if len(out) == 0 {
-		var fields []string
-		for k := range known {
-			fields = append(fields, k)
-		}
-		slices.Sort(fields)
-		d := sdk.Diagnostic{Severity: sdk.Error, Code: "data.field", Summary: fmt.Sprintf("no example has the field %q", field), Remedy: fmt.Sprintf("fields of the data: %v", fields)}
-		return nil, sdk.Diagnostics{d}.Err()
-	}
 	return out, nil
+}
+
+// lacksField is the problem of examples none of which has the field, nil if one has.
+func lacksField(examples []sdk.Example, field string) sdk.Diagnostics {
+	known := map[string]bool{}
+	for i := range examples {
+		for k := range examples[i].Meta {
+			known[k] = true
+		}
+	}
+	if known[field] {
+		return nil
+	}
+	return sdk.Diagnostics{{Severity: sdk.Error, Code: "data.field", Summary: fmt.Sprintf("no example has the field %q", field), Remedy: fmt.Sprintf("fields of the data: %v", slices.Sorted(maps.Keys(known)))}}
 }
 
 // comparable checks that two models answer the same questions.

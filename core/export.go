@@ -132,7 +132,7 @@ func (r *Run) page(prov *report.Provenance) *report.Page {
 		}
 	}
 	p := &report.Page{Title: r.title(), Lang: r.Lang, Metrics: r.metrics, Primary: primary(r.plan, r.data.heads), ScoreName: score, Log: log, Provenance: prov, Plan: string(r.plan.YAML()),
-		Mistakes: r.mistakes(),
+		Mistakes: r.mistakes(), Groups: r.groups,
 		Facts: []report.Fact{{Name: "base", Value: r.base.Name}, {Name: "data", Value: strings.Join(r.data.summary(), "; ")},
 			{Name: "domain", Value: strings.Join(r.plan.Domain.Names, ", ")}, {Name: "seed", Value: fmt.Sprint(r.plan.Seed)}}}
 	for _, d := range r.problems {

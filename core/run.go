@@ -44,7 +44,8 @@ type Run struct {
 	data      *data
 	outcome   *recipe.Outcome
 	metrics   *metric.Metrics
-	problems  sdk.Diagnostics // warnings and notices of all stages, for the report
+	groups    map[string][]*metric.Groups // by head, with eval.by
+	problems  sdk.Diagnostics             // warnings and notices of all stages, for the report
 }
 
 // Watcher hears what a run does. Its methods are called in order, from one
@@ -60,10 +61,11 @@ type Watcher interface {
 type Result struct {
 	Dir      string
 	Plan     *recipe.Plan
-	Metrics  *metric.Metrics // nil after Prepare
-	Primary  string          // head that the model folder itself holds
-	Stages   []Stage         // what was prepared, with digests
-	Finished bool            // the run had been finished before; nothing was done
+	Metrics  *metric.Metrics             // nil after Prepare
+	Groups   map[string][]*metric.Groups // by head: scores of the groups of eval.by
+	Primary  string                      // head that the model folder itself holds
+	Stages   []Stage                     // what was prepared, with digests
+	Finished bool                        // the run had been finished before; nothing was done
 }
 
 type stage struct {
@@ -124,7 +126,7 @@ func (r *Run) run(ctx context.Context, stages []stage) (*Result, error) {
 			return nil, err
 		}
 	}
-	res := &Result{Dir: r.folder.Dir, Plan: r.plan, Metrics: r.metrics, Stages: r.data.stages()}
+	res := &Result{Dir: r.folder.Dir, Plan: r.plan, Metrics: r.metrics, Groups: r.groups, Stages: r.data.stages()}
 	if len(r.data.heads) > 0 {
 		res.Primary = primary(r.plan, r.data.heads)
 	}
@@ -228,6 +230,14 @@ func (r *Run) prepareData(ctx context.Context) error {
 		return err
 	}
 	r.data = d
+	if by, rows := r.plan.Eval.By, d.corpus.Test; by != "" {
+		if len(rows) == 0 {
+			rows = d.corpus.Valid
+		}
+		if err := r.tell(lacksField(rows, by)); err != nil { // said before the training, not after it
+			return err
+		}
+	}
 	if err := r.folder.AdoptRules(d.rules.digests()); err != nil {
 		return err
 	}
@@ -299,6 +309,11 @@ func (r *Run) score(context.Context) error {
 	r.metrics.Heads = Score(r.data.heads, rows, r.outcome.After, r.data.name, split)
 	if r.outcome.Before != nil {
 		r.metrics.Before = Score(r.data.heads, rows, r.outcome.Before, r.data.name, split)
+	}
+	if r.plan.Eval.By != "" {
+		var err error
+		r.groups, err = groups(r.data.heads, rows, r.data.corpus.Split(split), r.metrics.Heads, r.plan.Eval.By, r.plan.Seed)
+		return err
 	}
 	return nil
 }

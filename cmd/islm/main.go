@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/islm-dev/islm/sdk"
@@ -51,7 +52,7 @@ func (a *app) finish(ctx context.Context, err error) int {
 		return exitUsage
 	case ok:
 		a.problems(ds)
-		if fatal {
+		if fatal || lacksFile(ds) {
 			return exitCannot
 		}
 		return exitProblems
@@ -61,6 +62,14 @@ func (a *app) finish(ctx context.Context, err error) int {
 		a.problems(sdk.Diagnostics{cannotProceed(err)})
 		return exitCannot
 	}
+}
+
+// lacksFile reports whether a model folder lacks a file that it needs: there is
+// nothing to correct in what is there, so the command cannot proceed.
+func lacksFile(ds sdk.Diagnostics) bool {
+	return slices.ContainsFunc(ds, func(d sdk.Diagnostic) bool {
+		return d.Severity == sdk.Error && (d.Code == "model.missing" || d.Code == "model.shard")
+	})
 }
 
 // errProblems ends a command with exit code 1 whose diagnostics are printed already.

@@ -216,7 +216,11 @@ func (a *app) printResult(res *core.Result) error {
 		a.say("the run in %s had been finished before; its scores:", res.Dir)
 	}
 	if a.json {
-		return a.print(map[string]any{"out": res.Dir, "metrics": res.Metrics})
+		out := map[string]any{"out": res.Dir, "metrics": res.Metrics}
+		if len(res.Groups) > 0 {
+			out["groups"] = res.Groups
+		}
+		return a.print(out)
 	}
 	names := slices.Sorted(maps.Keys(res.Metrics.Heads))
 	slices.SortStableFunc(names, func(x, y string) int {
@@ -230,6 +234,9 @@ func (a *app) printResult(res *core.Result) error {
 	})
 	for _, name := range names {
 		fmt.Fprintln(a.stdout, report.Head(name, res.Metrics.Before[name], res.Metrics.Heads[name]))
+		for _, g := range res.Groups[name] {
+			fmt.Fprintln(a.stdout, report.GroupTable(g))
+		}
 	}
 	t := res.Metrics.Train
 	a.say("%d steps in %.0f s, %.0f tokens/s; %s", t.Steps, t.Seconds, t.TokensPerS, filepath.Join(res.Dir, core.Own, core.ReportFile))

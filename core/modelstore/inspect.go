@@ -253,7 +253,7 @@ func (c *Card) readWeights(diags *sdk.Diagnostics) map[string][]int64 {
 		}
 		return c.readShards(shards, form.read, diags)
 	}
-	diags.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "model.weights", Summary: "the folder holds no weights", File: c.Dir, Remedy: "it needs model.safetensors or pytorch_model.bin"})
+	diags.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "model.missing", Summary: "the folder holds no weights", File: c.Dir, Remedy: "it needs model.safetensors or pytorch_model.bin"})
 	return nil
 }
 
@@ -280,7 +280,7 @@ func (c *Card) readShards(shards map[string][]string, read func(string) (map[str
 		}
 		for _, name := range shards[shard] {
 			if _, ok := tensors[name]; !ok {
-				diags.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "model.shard", Summary: fmt.Sprintf("%s lacks the tensor %s that the index promises", shard, name), File: file, Remedy: "fetch the model again"})
+				diags.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "model.key", Summary: fmt.Sprintf("%s lacks the tensor %s that the index promises", shard, name), File: file, Remedy: "fetch the model again"})
 			}
 		}
 		for name, t := range tensors {

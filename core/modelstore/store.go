@@ -76,7 +76,7 @@ func (s *Store) Find(ref string) (Model, error) {
 			return Model{}, fmt.Errorf("model %s: %w", ref, err)
 		}
 		if !isModel(dir) {
-			return Model{}, problem("model.config", fmt.Sprintf("folder %s holds no config.json", ref), "A model is a Hugging Face folder: config.json, tokenizer files, weights.", "name the folder that holds config.json")
+			return Model{}, detailed(problem("model.config", fmt.Sprintf("folder %s holds no config.json", ref), "", "name the folder that holds config.json"), "A model is a Hugging Face folder: config.json, tokenizer files, weights.", fs.ErrNotExist)
 		}
 		src, err := readSource(dir)
 		if err != nil {

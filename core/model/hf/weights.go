@@ -95,7 +95,7 @@ func (w *Weights) open(dir, modelType string) (diags sdk.Diagnostics) {
 		return w.addShards(filepath.Join(dir, PickleIndexFile), modelType, w.addPickle)
 	}
 	return sdk.Diagnostics{{
-		Severity: sdk.Error, Code: "model.weights", File: dir, Summary: "the model folder has no weights",
+		Severity: sdk.Error, Code: "model.missing", File: dir, Summary: "the model folder has no weights",
 		Remedy: "expected model.safetensors, model.safetensors.index.json with its shards, or pytorch_model.bin",
 	}}
 }
