@@ -7,7 +7,7 @@ import "slices"
 type HeadSpec struct {
 	Name string `yaml:"name" json:"name" required:"true"`
 	// Kind is one of HeadKinds: classify.v0, multilabel.v0, pair.v0, tag.v0,
-	// span.v0, regress.v0, rank.v0, mlm.v0.
+	// span.v0, regress.v0, rank.v0, mlm.v0, clm.v0.
 	Kind string `yaml:"kind" json:"kind" required:"true"`
 	// Labels in the order of the model's outputs. For tag.v0 either entity types
 	// (scheme bio or bilou) or, with scheme none, the tags themselves.
@@ -35,12 +35,13 @@ const (
 	KindSpan       = "span.v0"
 	KindRegress    = "regress.v0"
 	KindRank       = "rank.v0"
-	KindMLM        = "mlm.v0"
+	KindMLM        = "mlm.v0" // masked language model: tokens at hidden places
+	KindCLM        = "clm.v0" // causal language model: the next token
 )
 
 // HeadKinds lists the head kinds that this version knows, sorted.
 func HeadKinds() []string {
-	kinds := []string{KindClassify, KindMultilabel, KindPair, KindTag, KindSpan, KindRegress, KindRank, KindMLM}
+	kinds := []string{KindClassify, KindMultilabel, KindPair, KindTag, KindSpan, KindRegress, KindRank, KindMLM, KindCLM}
 	slices.Sort(kinds)
 	return kinds
 }

@@ -22,6 +22,7 @@ type Bert struct {
 	act                   func(*torch.Tensor) *torch.Tensor
 	knowledge             *knowledge // nil when none is injected
 	tuning                *tuning    // nil without an adapter
+	tied                  bool       // a language-model head decodes with word
 }
 
 type bertLayer struct {
@@ -29,27 +30,6 @@ type bertLayer struct {
 	attentionNorm                layerNorm
 	up, down                     linear
 	norm                         layerNorm
-}
-
-// linear is y = x Wᵀ + b with W [out, in].
-type linear struct{ weight, bias *Param }
-
-func (l linear) apply(x *torch.Tensor) *torch.Tensor {
-	return torch.Linear(x, l.weight.Value, l.bias.Value)
-}
-
-type layerNorm struct {
-	weight, bias *Param
-	eps          float64
-}
-
-// addNorm is LayerNorm(residual + dropout(x)): as the next residual, and in
-// bfloat16 where x is, for the next products.
-func (l layerNorm) addNorm(x, residual *torch.Tensor, p float64, mask torch.Mask) (y, narrow *torch.Tensor) {
-	if a := l.weight.normAdapter; a != nil {
-		return a.addNorm(l, x, residual, p, mask)
-	}
-	return torch.AddNormPair(x, residual, l.weight.Value, l.bias.Value, l.eps, p, mask)
 }
 
 // newBert wires the weights, which get returns by canonical name.
@@ -104,6 +84,22 @@ func (b *Bert) Params() []*Param { return b.params }
 // Hidden is the size of a vector.
 func (b *Bert) Hidden() int { return b.cfg.HiddenSize }
 
+// Tie gives the word embeddings to a head that decodes with them.
+func (b *Bert) Tie() *Param {
+	b.tied = true
+	return b.word
+}
+
+// lookup takes word embeddings. Where a head decodes with them, their gradient
+// is one of all rows in some steps and of few in others; a view keeps it from
+// being counted by rows, which Adam can only do in each step or in none.
+func (b *Bert) lookup(ids *torch.Tensor) *torch.Tensor {
+	if b.tied {
+		return torch.Embedding(b.word.Value.Alias(), ids)
+	}
+	return torch.Embedding(b.word.Value, ids)
+}
+
 // Encode gives the last hidden states [B, T, Hidden], of the first position
 // alone [B, 1, Hidden] if that is all that the pass reads.
 func (b *Bert) Encode(in *Input, pass *Pass) *torch.Tensor {
@@ -115,7 +111,7 @@ func (b *Bert) Encode(in *Input, pass *Pass) *torch.Tensor {
 	x := torch.Scoped(func() *torch.Tensor {
 		x := in.words
 		if x == nil {
-			x = b.knowledge.embedded(torch.Embedding(b.word.Value, in.IDs), in)
+			x = b.knowledge.embedded(b.lookup(in.IDs), in)
 		}
 		x = b.tuning.prompted(x)
 		t = x.Size(1)
@@ -134,7 +130,7 @@ func (b *Bert) Encode(in *Input, pass *Pass) *torch.Tensor {
 			}
 			x = x.Add(torch.Embedding(b.types.Value, types))
 		}
-		x = torch.LayerNorm(x.Add(place), b.norm.weight.Value, b.norm.bias.Value, b.norm.eps)
+		x = b.norm.apply(x.Add(place))
 		return torch.Dropout(x, hidden, pass.mask(placeEmbeddings, in))
 	})
 	pass.probe("embeddings", x)

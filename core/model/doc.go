@@ -7,9 +7,9 @@
 // them, and leave under the names that transformers expects.
 //
 //	m, diags := model.Load(dir, specs, model.Options{Seed: 42})
-//	in, close := m.Input(rows)                     // one padded batch
-//	loss := m.Loss(in, pass, norms)                // scalar, for Backward
-//	out := m.Predict(in)                           // probabilities per head
+//	in, err := m.Input(rows, 0)                    // one padded batch
+//	loss, err := m.Loss(in, pass, norms)           // scalar, for Backward
+//	out, err := m.Predict(in, false)               // probabilities per head
 //
 // Everything here runs on the thread that owns libtorch, inside torch.Do.
 //

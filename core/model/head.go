@@ -13,12 +13,13 @@ import (
 )
 
 // Head is the module of one sdk.HeadSpec: pooling, dropout, one linear layer
-// and what its loss needs.
+// and what its loss needs, or a language model's scores of tokens.
 type Head struct {
 	Spec    sdk.HeadSpec
 	Outputs []string // names of the classes, labels or tags
 	out     linear
 	crf     *crf // nil unless Spec.CRF
+	lm      *lm  // nil unless the head is a language model
 	dropout float64
 	place   uint64 // of its dropout
 	weights []float64
@@ -64,8 +65,15 @@ func checkSpec(spec sdk.HeadSpec) (diags sdk.Diagnostics) {
 		if spec.CRF && len(spec.ClassWeights) > 0 {
 			bad("class_weights", "class weights have no meaning with a crf")
 		}
+	case sdk.KindMLM, sdk.KindCLM:
+		if spec.Loss != "" && spec.Loss != "ce" {
+			bad("loss", "loss %q; a language model has ce", spec.Loss)
+		}
+		if spec.Pooling != "" {
+			bad("pooling", "pooling has no meaning in a language model")
+		}
 	default:
-		bad("kind", "this version cannot train heads of kind %q (classify.v0, multilabel.v0, pair.v0, tag.v0)", spec.Kind)
+		bad("kind", "this version cannot train heads of kind %q (classify.v0, clm.v0, mlm.v0, multilabel.v0, pair.v0, tag.v0)", spec.Kind)
 	}
 	if n := len(spec.ClassWeights); n > 0 && n != len(outputs) {
 		bad("class_weights", "%d class weights for %d outputs", n, len(outputs))
@@ -89,11 +97,15 @@ func checkSpec(spec sdk.HeadSpec) (diags sdk.Diagnostics) {
 
 // usesPooler reports whether a head reads the pooler's vector, as transformers'
 // BertForSequenceClassification does.
-func usesPooler(spec sdk.HeadSpec) bool { return spec.Kind != sdk.KindTag && spec.Pooling == "" }
+func usesPooler(spec sdk.HeadSpec) bool { return !readsTokens(spec) && spec.Pooling == "" }
+
+// readsTokens reports whether a head reads the vectors of positions of its own
+// choice, not one vector of the row.
+func readsTokens(spec sdk.HeadSpec) bool { return spec.Kind == sdk.KindTag || isLM(spec) }
 
 // readsFirst reports whether a head reads the first position's vector only.
 func readsFirst(spec sdk.HeadSpec) bool {
-	return spec.Kind != sdk.KindTag && (spec.Pooling == "" || spec.Pooling == "cls")
+	return !readsTokens(spec) && (spec.Pooling == "" || spec.Pooling == "cls")
 }
 
 // logits is the number of values that the linear layer gives.
@@ -209,6 +221,12 @@ func (h *Head) labelCount(rows []*recipe.Encoded, index int) float64 {
 					total += h.weight(int(tag))
 				}
 			}
+		case sdk.KindMLM, sdk.KindCLM:
+			for _, id := range t.Tokens {
+				if id >= 0 {
+					total++
+				}
+			}
 		default:
 			total += h.weight(int(t.Class))
 		}
@@ -226,8 +244,11 @@ func (h *Head) weight(class int) float64 {
 // loss is the sum of the losses of the batch's labels divided by norm; nil when
 // the batch has no label for the head.
 func (h *Head) loss(e *encoded, index int, norm float64, pass *Pass) (*torch.Tensor, error) {
-	if h.Spec.Kind == sdk.KindTag {
+	switch {
+	case h.Spec.Kind == sdk.KindTag:
 		return h.tagLoss(e, index, norm, pass)
+	case h.lm != nil:
+		return h.lmLoss(e, index, norm, pass)
 	}
 	var rows, classes []int64
 	var truth, scale []float32
@@ -322,11 +343,14 @@ func number(on bool) float32 {
 }
 
 // predict reads the head's answer for each row of the batch.
-func (h *Head) predict(e *encoded, pass *Pass) []recipe.Output {
+func (h *Head) predict(e *encoded, index int, pass *Pass) ([]recipe.Output, error) {
 	out := make([]recipe.Output, len(e.in.Rows))
-	if h.Spec.Kind == sdk.KindTag {
+	switch {
+	case h.Spec.Kind == sdk.KindTag:
 		h.predictTags(e, pass, out)
-		return out
+		return out, nil
+	case h.lm != nil:
+		return out, h.predictLM(e, index, pass, out)
 	}
 	rows := make([]int64, len(out))
 	for i := range rows {
@@ -353,7 +377,7 @@ func (h *Head) predict(e *encoded, pass *Pass) []recipe.Output {
 	for i := range out {
 		out[i].Class = argmax(out[i].Scores)
 	}
-	return out
+	return out, nil
 }
 
 func (h *Head) predictTags(e *encoded, pass *Pass, out []recipe.Output) {
@@ -470,7 +494,7 @@ func (f *Forward) Loss(norms []float64) (*torch.Tensor, error) {
 
 // Predict gives what every head says about every row of the batch. Call it
 // inside torch.NoGrad.
-func (m *Model) Predict(in *Input, bf16 bool) []recipe.Prediction {
+func (m *Model) Predict(in *Input, bf16 bool) ([]recipe.Prediction, error) {
 	pass := &Pass{BF16: bf16}
 	e := m.encode(in, pass)
 	out := make([]recipe.Prediction, len(in.Rows))
@@ -478,20 +502,28 @@ func (m *Model) Predict(in *Input, bf16 bool) []recipe.Prediction {
 		out[i].Heads = make([]recipe.Output, len(m.Heads))
 	}
 	for k, h := range m.Heads {
-		for i, o := range h.predict(e, pass) {
+		said, err := h.predict(e, k, pass)
+		if err != nil {
+			return nil, err
+		}
+		for i, o := range said {
 			out[i].Heads[k] = o
 		}
 	}
-	return out
+	return out, nil
 }
 
-// Logits gives a head's raw scores: [B, K], or [B, T, K] for a tag head.
+// Logits gives a head's raw scores: [B, K], [B, T, K] for a tag head, [B, T, V]
+// for a language model.
 func (m *Model) Logits(in *Input, head int) *torch.Tensor {
 	pass := &Pass{}
 	e := m.encode(in, pass)
 	h := m.Heads[head]
 	if h.Spec.Kind == sdk.KindTag {
 		return h.out.apply(e.hidden)
+	}
+	if h.lm != nil {
+		return h.lm.scores(e.hidden)
 	}
 	rows := make([]int64, len(in.Rows))
 	for i := range rows {

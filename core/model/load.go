@@ -88,7 +88,10 @@ func Load(dir string, heads []sdk.HeadSpec, opt Options) (_ *Model, diags sdk.Di
 	if adapter != "" {
 		l.openAdapter(tuned)
 	}
-	l.diags.Add(hf.Check(base, cfg, weights, func(name string) bool { return strings.HasPrefix(name, "classifier.") })...)
+	lm := slices.ContainsFunc(heads, isLM)
+	l.diags.Add(hf.Check(base, cfg, weights, func(name string) bool {
+		return strings.HasPrefix(name, "classifier.") || lm && strings.HasPrefix(name, hf.BertLM)
+	})...)
 	if l.diags.HasErrors() {
 		return nil, l.diags
 	}
@@ -100,6 +103,11 @@ func Load(dir string, heads []sdk.HeadSpec, opt Options) (_ *Model, diags sdk.Di
 		return nil, l.diags
 	}
 	return l.m, l.diags
+}
+
+// ReadsPooler reports whether a head reads the pooler's vector.
+func (m *Model) ReadsPooler() bool {
+	return slices.ContainsFunc(m.Heads, func(h *Head) bool { return usesPooler(h.Spec) })
 }
 
 // loader is one Load.
@@ -170,7 +178,8 @@ func (l *loader) build(heads []sdk.HeadSpec) error {
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(heads, usesPooler) || len(heads) == 0 && l.find("pooler.dense.weight") != nil {
+	// Language models do not read the pooler, but keep it for later heads.
+	if slices.ContainsFunc(heads, usesPooler) || !slices.ContainsFunc(heads, func(s sdk.HeadSpec) bool { return !isLM(s) }) && l.find("pooler.dense.weight") != nil {
 		var parts []*Param
 		for _, t := range l.cfg.Pooler() {
 			parts = append(parts, l.param(t, "", l.find(t.Name)))
@@ -179,7 +188,11 @@ func (l *loader) build(heads []sdk.HeadSpec) error {
 		l.m.pooler = &linear{parts[0], parts[1]}
 	}
 	for _, spec := range heads {
-		l.m.Heads = append(l.m.Heads, l.head(spec))
+		h, err := l.head(spec)
+		if err != nil {
+			return err
+		}
+		l.m.Heads = append(l.m.Heads, h)
 	}
 	if err := l.knowledge(); err != nil {
 		return err
@@ -211,7 +224,7 @@ func (l *loader) findOwn(name string) *hf.Weight {
 }
 
 // head builds a head from the folder's weights, else from new ones.
-func (l *loader) head(spec sdk.HeadSpec) *Head {
+func (l *loader) head(spec sdk.HeadSpec) (*Head, error) {
 	h := &Head{Spec: spec, Outputs: recipe.Outputs(spec), dropout: l.cfg.HeadDropout(), place: headPlace(spec.Name), weights: spec.ClassWeights}
 	if spec.Dropout != nil {
 		h.dropout = *spec.Dropout
@@ -234,6 +247,12 @@ func (l *loader) head(spec sdk.HeadSpec) *Head {
 			return l.findOwn(name)
 		}
 	}
+	if isLM(spec) {
+		var err error
+		h.dropout = 0 // transformers has none there
+		h.lm, err = l.lm(spec, find)
+		return h, err
+	}
 	h.out.weight = l.param(hf.Tensor{Name: prefix + "classifier.weight", Shape: []int64{k, width}}, spec.Name, find(prefix+"classifier.weight"))
 	h.out.bias = l.param(hf.Tensor{Name: prefix + "classifier.bias", Shape: []int64{k}}, spec.Name, find(prefix+"classifier.bias"))
 	if spec.CRF {
@@ -242,10 +261,11 @@ func (l *loader) head(spec sdk.HeadSpec) *Head {
 		}
 		h.crf = &crf{start: part("start", k), end: part("end", k), transitions: part("transitions", k, k)}
 	}
-	return h
+	return h, nil
 }
 
-// isPrimary reports whether the folder's `classifier.*` is this head's: by
+// isPrimary reports whether the head in the folder's model.safetensors is this
+// one: by
 // islm/heads.yaml by its name and outputs, in a folder of other software by
 // kind and label names.
 func (l *loader) isPrimary(spec sdk.HeadSpec) bool {
@@ -254,7 +274,7 @@ func (l *loader) isPrimary(spec sdk.HeadSpec) bool {
 		return false
 	}
 	t := l.trained.Heads[i]
-	same := (t.Kind == sdk.KindTag) == (spec.Kind == sdk.KindTag) && slices.Equal(ConfigLabels(t), ConfigLabels(spec))
+	same := (t.Kind == sdk.KindTag) == (spec.Kind == sdk.KindTag) && isLM(t) == isLM(spec) && slices.Equal(ConfigLabels(t), ConfigLabels(spec))
 	return same && (t.Name == spec.Name || !l.opt.Trained)
 }
 
@@ -265,7 +285,7 @@ func (l *loader) param(t hf.Tensor, head string, from *hf.Weight) *Param {
 	scope := torch.Open()
 	defer scope.Close()
 	switch {
-	case from != nil && !slices.Equal(from.Shape, t.Shape) && l.opt.Trained:
+	case from != nil && !slices.Equal(from.Shape, t.Shape) && (l.opt.Trained || strings.Contains(t.Name, "."+hf.BertLM)):
 		l.diags.Add(sdk.Diagnostic{
 			Code: "model.shape", File: from.File, Path: from.Key,
 			Summary: fmt.Sprintf("%s has the shape %v, the head %s needs %v", from.Key, from.Shape, head, t.Shape),
@@ -286,8 +306,11 @@ func (l *loader) param(t hf.Tensor, head string, from *hf.Weight) *Param {
 		p.Value = torch.Zeros(torch.Float32, l.m.device, t.Shape...)
 	default:
 		p.Value = torch.Zeros(torch.Float32, torch.CPU, t.Shape...)
-		if len(t.Shape) > 1 {
+		switch {
+		case len(t.Shape) > 1:
 			torch.InitNormal(p.Value, l.opt.Seed, t.Name, 0, l.cfg.InitRange)
+		case isNorm(t.Name) && strings.HasSuffix(t.Name, ".weight"):
+			p.Value.FillInPlace(1)
 		}
 		p.Value = p.Value.ToDevice(l.m.device)
 	}
@@ -315,6 +338,8 @@ func decays(name string) bool {
 			return false // scales
 		}
 	}
-	norm := strings.Contains(name, "LayerNorm") && !strings.Contains(name, ".adapter.")
+	norm := isNorm(name) && !strings.Contains(name, ".adapter.")
 	return !strings.HasSuffix(name, ".bias") && !norm && !strings.Contains(name, ".crf.")
 }
+
+func isNorm(name string) bool { return strings.Contains(name, "LayerNorm") }

@@ -38,6 +38,9 @@ type Encoder interface {
 	// Params lists the weights in a fixed order under their canonical names.
 	Params() []*Param
 	Hidden() int
+	// Tie gives the word embeddings [V, Hidden] to a language-model head that
+	// decodes with them.
+	Tie() *Param
 }
 
 // Param is a weight: canonical name and tensor. Heads' weights are named

@@ -36,6 +36,7 @@ type fixtureRow struct {
 	Starts  []int32 `json:"starts"`
 	Tags    []int32 `json:"tags"`
 	Tagged  bool    `json:"tagged"`
+	Tokens  []int32 `json:"tokens"`
 }
 
 func loadFixture(t *testing.T, name string, target func(fixtureRow) []recipe.Target) *fixture {
@@ -319,7 +320,8 @@ func predictions(t *testing.T, m *Model, rows []*recipe.Encoded, width int) (out
 	torch.NoGrad(func() {
 		in, err := m.Input(rows, width)
 		require.NoError(t, err)
-		out = m.Predict(in, false)
+		out, err = m.Predict(in, false)
+		require.NoError(t, err)
 	})
 	return out
 }

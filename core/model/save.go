@@ -70,9 +70,13 @@ func (m *Model) Save(dir, primary string) error {
 				e.Name = hf.Prefixed(cfg.ModelType, p.Name)
 			}
 			main = append(main, e)
-		case p.Head == primary && strings.HasPrefix(p.Name, primary+".classifier."):
+		case p.Head == primary && !strings.HasPrefix(p.Name, primary+".crf."):
 			e.Name = strings.TrimPrefix(p.Name, primary+".")
 			main = append(main, e)
+			if e.Name == hf.BertLM+"bias" && !m.Config.TieWords {
+				e.Name = hf.BertLM + "decoder.bias" // transformers then has two
+				main = append(main, e)
+			}
 		default:
 			own = append(own, e)
 		}
@@ -127,6 +131,10 @@ func describe(cfg *hf.Config, spec sdk.HeadSpec) (pooler bool) {
 		if spec.CRF {
 			cfg.Requires = append(cfg.Requires, "crf")
 		}
+		return false
+	}
+	if spec.Kind == sdk.KindMLM {
+		cfg.Labels, cfg.Architecture = nil, "BertForMaskedLM"
 		return false
 	}
 	cfg.Architecture = "BertForSequenceClassification"

@@ -91,6 +91,10 @@ type Target struct {
 	Classes []bool  // multilabel: one per label
 	Tags    []int32 // tag: one per token, also those that were cut; -1 = no label
 	Value   float32 // regression
+	// Tokens, mlm and clm: one per position of Encoded.IDs, the id that the head
+	// shall give there, -1 = none. For mlm that is the id that was masked; for clm
+	// the one that follows, so Tokens[i] = IDs[i+1].
+	Tokens []int32
 }
 
 // Batch is some rows to be padded to one width.
@@ -125,6 +129,8 @@ type Output struct {
 	Tags      []int32   // tag: per token of the example, -1 = cut by the length limit
 	TagScores []float32 // tag: probability of the tag given, 0 where cut
 	Value     float32   // regression
+	LogLoss   float64   // mlm, clm: sum over the target tokens of -ln p, nats
+	Tokens    int       // mlm, clm: number of target tokens
 }
 
 // Prediction is what all heads of a job said about one example, in the order

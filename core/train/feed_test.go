@@ -56,7 +56,9 @@ func TestWidthDoesNotChangePredictions(t *testing.T) {
 			require.NoError(t, err)
 			torch.NoGrad(func() {
 				torch.Autocast(torch.CPU, true, func() {
-					for _, one := range m.Predict(in, true) {
+					said, err := m.Predict(in, true)
+					require.NoError(t, err)
+					for _, one := range said {
 						out = append(out, one.Heads[0].Scores...)
 					}
 				})

@@ -12,10 +12,12 @@ import (
 )
 
 // freeze takes the weights that train.freeze names out of the computation of
-// gradients. A pooler that the base did not have is new and always trained.
+// gradients. A pooler that the base did not have is new and always trained; one
+// that no head reads has no gradient.
 func freeze(m *model.Model, f recipe.Frozen) {
 	for _, p := range m.Params() {
-		p.Value.RequiresGrad(!holds(f, p, m.NewPooler))
+		idle := p.Head == "" && strings.HasPrefix(p.Name, "pooler.") && !m.ReadsPooler()
+		p.Value.RequiresGrad(!idle && !holds(f, p, m.NewPooler))
 	}
 }
 

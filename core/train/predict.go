@@ -90,7 +90,11 @@ func (p *predictor) batch(b *recipe.Batch) error {
 	if err != nil {
 		return err
 	}
-	for i, one := range p.model.Predict(in, p.bf16) {
+	said, err := p.model.Predict(in, p.bf16)
+	if err != nil {
+		return err
+	}
+	for i, one := range said {
 		p.out[b.Index[i]], p.seen[b.Index[i]] = one, true
 	}
 	return nil

@@ -47,6 +47,7 @@ type Config struct {
 	InitRange         float64
 	LayerNormEps      float64
 	PadTokenID        int
+	TieWords          bool // a language-model head uses the word embeddings
 
 	Labels      []string // id2label in order of the ids; nil when absent
 	ProblemType string   // "" | single_label_classification | multi_label_classification | regression
@@ -166,6 +167,8 @@ func ParseConfig(name string, data []byte) (*Config, sdk.Diagnostics) {
 	p.positive("layer_norm_eps", &c.LayerNormEps)
 	p.get("pad_token_id", &c.PadTokenID)
 	p.get("problem_type", &c.ProblemType)
+	c.TieWords = true
+	p.get("tie_word_embeddings", &c.TieWords)
 	c.Labels = p.labels()
 	var own struct {
 		Requires []string `json:"requires"`

@@ -78,6 +78,10 @@ func Declared(cfg *Config) *Heads {
 		if types := entityTypes(cfg.Labels); len(types) > 0 && slices.Equal(recipe.Outputs(sdk.HeadSpec{Kind: sdk.KindTag, Labels: types}), cfg.Labels) {
 			spec.Labels, spec.Scheme = types, ""
 		}
+	case strings.HasSuffix(cfg.Architecture, "ForMaskedLM"), strings.HasSuffix(cfg.Architecture, "ForPreTraining"):
+		spec = sdk.HeadSpec{Name: "mlm", Kind: sdk.KindMLM}
+	case strings.HasSuffix(cfg.Architecture, "ForCausalLM"), strings.HasSuffix(cfg.Architecture, "LMHeadModel"):
+		spec = sdk.HeadSpec{Name: "clm", Kind: sdk.KindCLM}
 	case !strings.HasSuffix(cfg.Architecture, "ForSequenceClassification"):
 		return &Heads{Schema: headsSchema}
 	case cfg.ProblemType == "multi_label_classification":

@@ -57,6 +57,27 @@ func (c *Config) Pooler() []Tensor {
 	return []Tensor{{"pooler.dense.weight", []int64{h, h}}, {"pooler.dense.bias", []int64{h}}}
 }
 
+// BertLM begins the names of BERT's masked-language-model head.
+const BertLM = "cls.predictions."
+
+// LMHead lists the weights of the architecture's language-model head as
+// transformers names them. A decoder that is tied to the word embeddings is not
+// among them.
+func (c *Config) LMHead() []Tensor {
+	h, v := int64(c.HiddenSize), int64(c.VocabSize)
+	out := []Tensor{
+		{BertLM + "transform.dense.weight", []int64{h, h}},
+		{BertLM + "transform.dense.bias", []int64{h}},
+		{BertLM + "transform.LayerNorm.weight", []int64{h}},
+		{BertLM + "transform.LayerNorm.bias", []int64{h}},
+		{BertLM + "bias", []int64{v}},
+	}
+	if !c.TieWords {
+		out = append(out, Tensor{BertLM + "decoder.weight", []int64{v, h}})
+	}
+	return out
+}
+
 // Canonical turns the name of a tensor in a file into islm's name: without the
 // model type as prefix, LayerNorm's gamma and beta as weight and bias.
 func Canonical(modelType, name string) string {

@@ -1,0 +1,195 @@
+//go:build torch
+
+package model
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/islm-dev/islm/core/model/hf"
+	"github.com/islm-dev/islm/core/recipe"
+	"github.com/islm-dev/islm/core/torch"
+	"github.com/islm-dev/islm/sdk"
+)
+
+func lmTarget(r fixtureRow) []recipe.Target {
+	return []recipe.Target{{Has: slices.Max(r.Tokens) >= 0, Tokens: r.Tokens}}
+}
+
+var mlmHead = []sdk.HeadSpec{{Name: "words", Kind: sdk.KindMLM}}
+
+// A masked language model computes what transformers' BertForMaskedLM does:
+// logits, loss, each row's log-loss and every gradient, in micro-batches too.
+func TestMaskedLMEqualsTransformers(t *testing.T) {
+	for _, name := range []string{"bert", "untied"} {
+		t.Run(name, func(t *testing.T) {
+			inTorch(t, func() {
+				f := loadFixture(t, "lm/"+name, lmTarget)
+				m := mustLoad(t, "testdata/lm/"+name, mlmHead, Options{})
+				defer m.Close()
+				trainAll(m)
+				in, err := m.Input(f.rows, 0)
+				require.NoError(t, err)
+				want, shape := f.tensor(t, "logits")
+				v := int(shape[2])
+				near(t, onlyReal(in, m.Logits(in, 0).Float32s(), v), onlyReal(in, want, v), 1e-5, "logits")
+
+				loss, err := m.Loss(in, &Pass{Train: true}, m.Norms(f.rows))
+				require.NoError(t, err)
+				wantLoss, _ := f.tensor(t, "loss")
+				require.InDelta(t, float64(wantLoss[0]), loss.Item(), 1e-5)
+				loss.Backward()
+				compareLMGrads(t, m, f)
+
+				torch.ZeroGrad(values(m))
+				norms := m.Norms(f.rows)
+				sum := 0.0
+				for _, part := range [][]*recipe.Encoded{f.rows[:1], f.rows[1:3], f.rows[3:]} {
+					in, err := m.Input(part, 19)
+					require.NoError(t, err)
+					loss, err := m.Loss(in, &Pass{Train: true}, norms)
+					require.NoError(t, err)
+					if loss == nil {
+						require.Len(t, part, 1, "the last row has no target")
+						continue
+					}
+					sum += loss.Item()
+					loss.Backward()
+				}
+				require.InDelta(t, float64(wantLoss[0]), sum, 1e-5)
+				compareLMGrads(t, m, f)
+
+				sums, _ := f.tensor(t, "sums")
+				said := predictions(t, m, f.rows, 0)
+				tokens := 0
+				for i, p := range said {
+					require.InDelta(t, float64(sums[i]), p.Heads[0].LogLoss, 1e-4)
+					tokens += p.Heads[0].Tokens
+				}
+				require.InDelta(t, norms[0], float64(tokens), 0)
+			})
+		})
+	}
+}
+
+// compareLMGrads is compareGrads where the fixture calls an own decoder's bias
+// by its second name.
+func compareLMGrads(t *testing.T, m *Model, f *fixture) {
+	t.Helper()
+	rename := map[string]string{}
+	if !m.Config.TieWords {
+		rename["words."+hf.BertLM+"bias"] = hf.BertLM + "decoder.bias"
+	}
+	compareGrads(t, m, f, rename)
+}
+
+func TestCandidates(t *testing.T) {
+	inTorch(t, func() {
+		f := loadFixture(t, "lm/bert", lmTarget)
+		m := mustLoad(t, "testdata/lm/bert", mlmHead, Options{})
+		defer m.Close()
+		torch.NoGrad(func() {
+			in, err := m.Input(f.rows, 0)
+			require.NoError(t, err)
+			got, err := m.Candidates(in, 0, [][]int{{1, 2}, nil, {3}}, 4)
+			require.NoError(t, err)
+			require.Len(t, got, 3)
+			require.Empty(t, got[1])
+			logits, shape := f.tensor(t, "logits")
+			v := int(shape[2])
+			for row, places := range [][]int{{1, 2}, nil, {3}} {
+				for j, at := range places {
+					z := logits[(row*in.Width+at)*v : (row*in.Width+at+1)*v]
+					sum := 0.0
+					order := make([]int, v)
+					for i, x := range z {
+						sum += math.Exp(float64(x))
+						order[i] = i
+					}
+					slices.SortFunc(order, func(a, b int) int {
+						if z[a] > z[b] {
+							return -1
+						}
+						return 1
+					})
+					require.Len(t, got[row][j], 4)
+					for i, c := range got[row][j] {
+						require.Equal(t, order[i], int(c.ID))
+						require.InDelta(t, math.Exp(float64(z[order[i]]))/sum, float64(c.P), 1e-5)
+					}
+				}
+			}
+			_, err = m.Candidates(in, 0, [][]int{{12}}, 4)
+			require.ErrorContains(t, err, "no position 12")
+		})
+	})
+}
+
+// A head that the folder lacks begins as transformers' does: LayerNorm with
+// ones, biases of zero. What is saved loads again with the same answers, and a
+// pooler that the base had is still there for a later head.
+func TestMaskedLMRoundTrip(t *testing.T) {
+	dir := t.TempDir()
+	inTorch(t, func() {
+		f := loadFixture(t, "lm/bert", lmTarget)
+		m := mustLoad(t, "testdata/base", mlmHead, Options{Seed: 3})
+		defer m.Close()
+		require.False(t, m.ReadsPooler())
+		for _, v := range m.Heads[0].lm.transform.norm.weight.Value.Float32s() {
+			require.Equal(t, float32(1), v)
+		}
+		for _, v := range m.Heads[0].lm.decoder.bias.Value.Float32s() {
+			require.Zero(t, v)
+		}
+		require.NotZero(t, m.Heads[0].lm.transform.dense.weight.Value.Abs().Sum().Item())
+		require.NoError(t, m.Save(dir, ""))
+		again := mustLoad(t, dir, mlmHead, Options{Trained: true})
+		defer again.Close()
+		require.Equal(t, predictions(t, m, f.rows, 0), predictions(t, again, f.rows, 0))
+		later := mustLoad(t, dir, jointHeads()[:1], Options{})
+		defer later.Close()
+		require.False(t, later.NewPooler)
+	})
+	heads, diags := hf.ReadHeads(dir)
+	require.Empty(t, diags)
+	require.Equal(t, mlmHead, heads.Heads)
+	text, err := os.ReadFile(filepath.Join(dir, hf.ConfigFile))
+	require.NoError(t, err)
+	require.Contains(t, string(text), `"BertForMaskedLM"`)
+
+	// Beside another primary head it lies in islm/.
+	inTorch(t, func() {
+		m := mustLoad(t, "testdata/lm/bert", append(jointHeads()[1:], mlmHead...), Options{Seed: 3})
+		defer m.Close()
+		dir := t.TempDir()
+		require.NoError(t, m.Save(dir, "ner"))
+		again := mustLoad(t, dir, append(jointHeads()[1:], mlmHead...), Options{Trained: true})
+		defer again.Close()
+		require.Equal(t, m.Heads[1].lm.transform.dense.weight.Value.Float32s(), again.Heads[1].lm.transform.dense.weight.Value.Float32s())
+	})
+}
+
+func TestLMTargetsOutOfPlace(t *testing.T) {
+	inTorch(t, func() {
+		m := mustLoad(t, "testdata/lm/bert", mlmHead, Options{})
+		defer m.Close()
+		for want, tokens := range map[string][]int32{"4 target tokens for 3 ids": {-1, -1, -1, 1}, "target token 61": {61}} {
+			row := &recipe.Encoded{ID: "r", IDs: []int32{2, 7, 3}, Targets: []recipe.Target{{Has: true, Tokens: tokens}}}
+			in, err := m.Input([]*recipe.Encoded{row}, 0)
+			require.NoError(t, err)
+			_, err = m.Loss(in, &Pass{}, []float64{1})
+			require.ErrorContains(t, err, want)
+			_, err = m.Predict(in, false)
+			require.ErrorContains(t, err, want)
+		}
+	})
+	_, diags := Load("testdata/lm/bert", []sdk.HeadSpec{{Name: "x", Kind: sdk.KindMLM, Pooling: "mean", Loss: "bce"}}, Options{})
+	require.True(t, diags.HasErrors())
+	require.Equal(t, 2, strings.Count(diags.String(), "head.spec"))
+}
