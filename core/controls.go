@@ -303,6 +303,9 @@ func scoresOf(r *metric.Report) []string {
 	if r.Regression != nil {
 		return []string{"pearson", "mse"}
 	}
+	if r.Ranking != nil {
+		return []string{"mrr", "ndcg_10"}
+	}
 	return out
 }
 

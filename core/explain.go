@@ -151,7 +151,7 @@ func (x *explaining) collect() error {
 					}
 					x.ask(i, aim, Explanation{Head: spec.Name, Label: s.Label, Span: &s, Words: slices.Clone(words)})
 				}
-			case sdk.KindRegress, sdk.KindRank:
+			case sdk.KindRegress, sdk.KindRank, sdk.KindEmbed:
 			default:
 				aim.Class = o.Class
 				labels := recipe.Outputs(spec)

@@ -206,7 +206,7 @@ func mistake(spec sdk.HeadSpec, t recipe.Target, o recipe.Output) (report.Mistak
 			}
 		}
 		return report.Mistake{Gold: strings.Join(gold, ", "), Pred: strings.Join(pred, ", "), Score: float64(score)}, wrong
-	case metric.TaskRegress:
+	case metric.TaskRegress, metric.TaskRank, metric.TaskEmbed:
 		return report.Mistake{}, false
 	}
 	m := report.Mistake{Gold: name(t.Class), Pred: name(o.Class)}

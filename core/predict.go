@@ -24,9 +24,10 @@ type Answer struct {
 type Answered struct {
 	Label  *string            `json:"label,omitempty"`  // classify
 	Labels []string           `json:"labels,omitempty"` // multilabel: those with a score of at least 0.5
-	Value  *float32           `json:"value,omitempty"`  // regression
+	Value  *float32           `json:"value,omitempty"`  // regression; rank: relevance; embed: cosine of text and text_b
 	Scores map[string]float32 `json:"scores,omitempty"`
 	Spans  []AnsweredSpan     `json:"spans,omitempty"`
+	Vector []float32          `json:"vector,omitempty"` // embed: of the text, of length 1
 }
 
 // AnsweredSpan is one entity, in bytes of the text.
@@ -71,8 +72,14 @@ func answered(spec sdk.HeadSpec, ex *sdk.Example, o recipe.Output) Answered {
 	a := Answered{}
 	task, _, _ := strings.Cut(spec.Kind, ".")
 	switch task {
-	case metric.TaskRegress:
+	case metric.TaskRegress, metric.TaskRank:
 		a.Value = &o.Value
+		return a
+	case metric.TaskEmbed:
+		a.Vector = o.Vector
+		if ex.TextB != "" {
+			a.Value = &o.Value
+		}
 		return a
 	case metric.TaskTag:
 		a.Spans = spans(labels, ex, o)

@@ -53,7 +53,16 @@ func scoreHead(spec sdk.HeadSpec, h int, rows recipe.Source, preds []recipe.Pred
 			gold, pred = append(gold, t.Classes), append(pred, set)
 		}
 		return metric.MultiLabel(labels, gold, pred)
-	case metric.TaskRegress:
+	case metric.TaskRank:
+		var gold, pred []float64
+		var queries []uint64
+		for i := range n {
+			if t := rows.At(i).Targets[h]; t.Has {
+				gold, pred, queries = append(gold, float64(t.Value)), append(pred, float64(preds[i].Heads[h].Value)), append(queries, t.Group)
+			}
+		}
+		return metric.NewRanking(queries, gold, pred)
+	case metric.TaskRegress, metric.TaskEmbed:
 		var gold, pred []float64
 		for i := range n {
 			if t := rows.At(i).Targets[h]; t.Has {

@@ -50,7 +50,7 @@ type Span struct {
 //
 //   - classify.v0, pair.v0: one element in Values;
 //   - multilabel.v0: any number in Values, non-nil (an empty list means "none");
-//   - regress.v0, rank.v0: Number;
+//   - regress.v0, rank.v0, embed.v0: Number;
 //   - tag.v0: Tags, one per Example.Tokens, or Spans;
 //   - span.v0: Spans.
 type Label struct {

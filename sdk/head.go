@@ -7,12 +7,12 @@ import "slices"
 type HeadSpec struct {
 	Name string `yaml:"name" json:"name" required:"true"`
 	// Kind is one of HeadKinds: classify.v0, multilabel.v0, pair.v0, tag.v0,
-	// span.v0, regress.v0, rank.v0, mlm.v0, clm.v0.
+	// span.v0, regress.v0, rank.v0, embed.v0, mlm.v0, clm.v0.
 	Kind string `yaml:"kind" json:"kind" required:"true"`
 	// Labels in the order of the model's outputs. For tag.v0 either entity types
 	// (scheme bio or bilou) or, with scheme none, the tags themselves.
 	Labels       []string  `yaml:"labels" json:"labels,omitempty"`
-	Loss         string    `yaml:"loss" json:"loss,omitempty"`                   // "" (the kind's own), ce or bce
+	Loss         string    `yaml:"loss" json:"loss,omitempty"`                   // "" (the kind's own), ce, bce, mse, mnr or cosine
 	ClassWeights []float64 `yaml:"class_weights" json:"class_weights,omitempty"` // one per label, or none
 	Pooling      string    `yaml:"pooling" json:"pooling,omitempty"`             // "" (cls with the pooler, as Hugging Face), cls, mean or max
 	Dropout      *float64  `yaml:"dropout" json:"dropout,omitempty"`             // nil: the model's own
@@ -35,13 +35,26 @@ const (
 	KindSpan       = "span.v0"
 	KindRegress    = "regress.v0"
 	KindRank       = "rank.v0"
+	KindEmbed      = "embed.v0"
 	KindMLM        = "mlm.v0" // masked language model: tokens at hidden places
 	KindCLM        = "clm.v0" // causal language model: the next token
 )
 
+// Losses of heads that give each text of a pair a vector of its own.
+const (
+	LossMNR    = "mnr"    // in-batch negatives
+	LossCosine = "cosine" // cosine of the vectors against a number
+)
+
+// Apart reports whether the head gives each text of a pair a vector of its own:
+// embed.v0, and rank.v0 as a bi-encoder.
+func (h HeadSpec) Apart() bool {
+	return h.Kind == KindEmbed || h.Kind == KindRank && (h.Loss == LossMNR || h.Loss == LossCosine)
+}
+
 // HeadKinds lists the head kinds that this version knows, sorted.
 func HeadKinds() []string {
-	kinds := []string{KindClassify, KindMultilabel, KindPair, KindTag, KindSpan, KindRegress, KindRank, KindMLM, KindCLM}
+	kinds := []string{KindClassify, KindMultilabel, KindPair, KindTag, KindSpan, KindRegress, KindRank, KindEmbed, KindMLM, KindCLM}
 	slices.Sort(kinds)
 	return kinds
 }

@@ -475,7 +475,7 @@ func (h HeadSpec) Check() Diagnostics {
 			report("head."+key, key, didYouMean(value, known), "head %q has the unknown %s %q", h.Name, key, value)
 		}
 	}
-	oneOf("loss", h.Loss, "ce", "bce")
+	oneOf("loss", h.Loss, "ce", "bce", "mse", "mnr", "cosine")
 	oneOf("pooling", h.Pooling, "cls", "mean", "max")
 	oneOf("scheme", h.Scheme, "bio", "none", "bilou")
 	if h.Kind != KindTag && (h.Scheme != "" || h.CRF) {

@@ -137,7 +137,7 @@ datasets:
   gone: {}
 heads:
   - {name: intent, kind: clasify.v0, labels: [a, b]}
-  - {name: intent, kind: classify.v0, labels: [a, a, " b"], class_weights: [1], dropout: 1.5, loss: mse, dataset: ticket}
+  - {name: intent, kind: classify.v0, labels: [a, a, " b"], class_weights: [1], dropout: 1.5, loss: foo, dataset: ticket}
   - {name: ner, kind: tag.v0, labels: [B-PER], descriptions: {PER: {en: x}}}
   - {name: score, kind: regress.v0, labels: [x], crf: true}
 vocab: [words/*.tsv]
@@ -169,7 +169,7 @@ features: [{name: shape, kind: shap.v0}, {name: unit, kind: classes.v0, classes:
 			`error[head.labels] domain.yaml:17:54: label " b" of head "intent" begins or ends with a space`,
 			`error[head.class_weights] domain.yaml:17:76: head "intent" has 1 class weights for 3 labels`,
 			`error[head.dropout] domain.yaml:17:90: dropout 1.5 of head "intent" is out of range`,
-			`error[head.loss] domain.yaml:17:101: head "intent" has the unknown loss "mse"`,
+			`error[head.loss] domain.yaml:17:101: head "intent" has the unknown loss "foo"`,
 			`error[head.dataset] domain.yaml:17:115: head "intent" trains on "ticket", but there is no such dataset`,
 			`error[head.labels] domain.yaml:18:40: label "B-PER" of head "ner" is a tag, a type is wanted`,
 			`error[head.descriptions] domain.yaml:18:68: head "ner" describes "PER", which is none of its labels`,

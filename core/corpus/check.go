@@ -204,12 +204,4 @@ func (c *Corpus) checkClasses(req *Request, p *problems) {
 		}
 		p.add(d)
 	}
-	if slices.ContainsFunc(c.Heads, func(h sdk.HeadSpec) bool { return h.Kind == sdk.KindRegress }) && !req.Check {
-		for _, h := range c.Heads {
-			if h.Kind == sdk.KindRegress {
-				p.add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.head", Summary: fmt.Sprintf("the labels of head %q are numbers, which this version does not learn to predict", h.Name),
-					Remedy: fmt.Sprintf("--set heads.%s.kind=%s takes each number as a class", h.Name, sdk.KindClassify)})
-			}
-		}
-	}
 }

@@ -61,6 +61,10 @@ func (e *Encoder) Encode(ex *sdk.Example) (*recipe.Encoded, error) {
 	case ex.Tokens != nil:
 		enc, row.Starts = e.Tokenizer.AlignTokens(ex.Text, ex.Tokens, e.MaxLength)
 		row.IDs = enc.IDs
+	case ex.TextB != "" && e.apart(ex):
+		enc = e.Tokenizer.Encode(ex.Text, token.Options{Max: e.MaxLength})
+		row.IDs, row.Types = enc.IDs, enc.Types
+		row.Second = e.Tokenizer.Encode(ex.TextB, token.Options{Max: e.MaxLength}).IDs
 	case ex.TextB != "":
 		if enc, err = e.Tokenizer.EncodePair(ex.Text, ex.TextB, token.Options{Max: e.MaxLength}); err != nil {
 			return nil, fmt.Errorf("encode %s: %w", ex.ID, err)
@@ -77,6 +81,9 @@ func (e *Encoder) Encode(ex *sdk.Example) (*recipe.Encoded, error) {
 	for i, h := range e.Heads {
 		if l, ok := ex.Labels[h.Name]; ok {
 			row.Targets[i] = target(h, e.outputs[i], l)
+			if h.Kind == sdk.KindRank {
+				row.Targets[i].Group = Key(ex.Text)
+			}
 		}
 	}
 	if e.Knowledge != nil {
@@ -87,6 +94,14 @@ func (e *Encoder) Encode(ex *sdk.Example) (*recipe.Encoded, error) {
 		e.Knowledge.inject(e.Tokenizer, ex, row, piecesOf(e.Tokenizer, ex, &enc), limit)
 	}
 	return row, nil
+}
+
+// apart reports whether the texts of a pair are encoded one by one: a head gives
+// each a vector of its own, and no label of the example belongs to one that reads
+// both at once.
+func (e *Encoder) apart(ex *sdk.Example) bool {
+	together := func(h sdk.HeadSpec) bool { _, ok := ex.Labels[h.Name]; return ok && !h.Apart() }
+	return slices.ContainsFunc(e.Heads, sdk.HeadSpec.Apart) && !slices.ContainsFunc(e.Heads, together)
 }
 
 // target turns a label into numbers. Labels that the head does not have leave
@@ -117,7 +132,7 @@ func target(h sdk.HeadSpec, outputs map[string]int32, l sdk.Label) recipe.Target
 			}
 		}
 		return recipe.Target{Has: true, Classes: classes}
-	case sdk.KindRegress, sdk.KindRank:
+	case sdk.KindRegress, sdk.KindRank, sdk.KindEmbed:
 		if l.Number == nil {
 			return recipe.Target{}
 		}

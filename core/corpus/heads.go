@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/islm-dev/islm/core/recipe"
@@ -170,8 +172,8 @@ func (g *group) fits(h sdk.HeadSpec) bool {
 		return !g.tags && !g.has(formMulti)
 	case sdk.KindMultilabel:
 		return !g.tags
-	case sdk.KindRegress, sdk.KindRank:
-		return !g.tags && g.has(formNumber)
+	case sdk.KindRegress, sdk.KindRank, sdk.KindEmbed:
+		return !g.tags && !slices.ContainsFunc(g.refs, func(r ref) bool { _, ok := amount(r.label); return !ok })
 	}
 	return false
 }
@@ -228,7 +230,7 @@ func bareHead(g *group, declared []sdk.HeadSpec, req *Request, p *problems) stri
 			continue
 		}
 		fitting = append(fitting, h)
-		if h.Kind == sdk.KindRegress || len(g.unknown(h)) == 0 {
+		if numeric(h.Kind) || len(g.unknown(h)) == 0 {
 			covering = append(covering, h)
 		}
 	}
@@ -307,7 +309,7 @@ func fill(h *sdk.HeadSpec, g *group, declared bool, req *Request, p *problems) b
 	switch h.Kind {
 	case sdk.KindTag:
 		return fillTags(h, g, declared, req, p)
-	case sdk.KindClassify, sdk.KindPair, sdk.KindMultilabel, sdk.KindRegress:
+	case sdk.KindClassify, sdk.KindPair, sdk.KindMultilabel, sdk.KindRegress, sdk.KindRank, sdk.KindEmbed:
 	default:
 		p.add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.head", File: first.File, Line: first.Line,
 			Summary: fmt.Sprintf("head %q is of kind %s, which this version does not train", h.Name, h.Kind), Remedy: "kinds: " + strings.Join(trainable(), ", ")})
@@ -325,8 +327,27 @@ func fill(h *sdk.HeadSpec, g *group, declared bool, req *Request, p *problems) b
 			}
 		}
 	}
+	if numeric(h.Kind) { // the cells of a table are texts
+		for _, r := range g.refs {
+			if n, ok := amount(r.label); ok {
+				r.label.form, r.label.number = formNumber, n
+			}
+		}
+	}
 	ok := true
 	for _, r := range g.refs {
+		if (h.Kind == sdk.KindPair || h.Kind == sdk.KindRank || h.Kind == sdk.KindEmbed) && r.row.TextB == "" {
+			p.add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.pair", File: r.row.File, Line: r.row.Line,
+				Summary: fmt.Sprintf("head %q of kind %s wants two texts, here text_b is missing", h.Name, h.Kind), Remedy: "data.text_b names the field of the second text"})
+			ok = false
+			continue
+		}
+		if l := r.label; l.form == formNumber && (l.number < 0 || l.number > 1) && unitRange(h) {
+			p.add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.label", File: r.row.File, Line: r.row.Line,
+				Summary: fmt.Sprintf("the number %g of head %q is not in 0..1", l.number, h.Name), Remedy: "scale the labels to 0..1"})
+			ok = false
+			continue
+		}
 		if why := misfit(h, r.label); why != "" {
 			p.add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.label", File: r.row.File, Line: r.row.Line,
 				Summary: fmt.Sprintf("%s does not fit head %q of kind %s", why, h.Name, h.Kind)})
@@ -335,7 +356,7 @@ func fill(h *sdk.HeadSpec, g *group, declared bool, req *Request, p *problems) b
 		}
 		label := sdk.Label{Values: r.label.values}
 		switch h.Kind {
-		case sdk.KindRegress:
+		case sdk.KindRegress, sdk.KindRank, sdk.KindEmbed:
 			n := r.label.number
 			label = sdk.Label{Number: &n}
 		case sdk.KindMultilabel:
@@ -346,7 +367,7 @@ func fill(h *sdk.HeadSpec, g *group, declared bool, req *Request, p *problems) b
 		}
 		set(r.row, h.Name, label)
 	}
-	if h.Kind == sdk.KindRegress {
+	if numeric(h.Kind) {
 		h.Labels = nil
 		return ok
 	}
@@ -354,9 +375,31 @@ func fill(h *sdk.HeadSpec, g *group, declared bool, req *Request, p *problems) b
 	return ok
 }
 
+// amount is the number that a label gives; the cells of a table give it as text.
+func amount(l *rawLabel) (float64, bool) {
+	if l.form == formNumber {
+		return l.number, true
+	}
+	if l.form != formSingle || len(l.values) != 1 {
+		return 0, false
+	}
+	n, err := strconv.ParseFloat(l.values[0], 64)
+	return n, err == nil && !math.IsInf(n, 0) && !math.IsNaN(n)
+}
+
+// numeric reports whether the labels of a kind are numbers.
+func numeric(kind string) bool {
+	return kind == sdk.KindRegress || kind == sdk.KindRank || kind == sdk.KindEmbed
+}
+
+// unitRange reports whether a head's numbers are similarities or probabilities.
+func unitRange(h *sdk.HeadSpec) bool {
+	return h.Kind == sdk.KindEmbed || h.Kind == sdk.KindRank && h.Loss != "mse"
+}
+
 // trainable are the kinds that a corpus can hold.
 func trainable() []string {
-	return []string{sdk.KindClassify, sdk.KindMultilabel, sdk.KindTag}
+	return []string{sdk.KindClassify, sdk.KindMultilabel, sdk.KindPair, sdk.KindRegress, sdk.KindRank, sdk.KindEmbed, sdk.KindTag}
 }
 
 // kindFor chooses the kind of a new head.
@@ -390,7 +433,7 @@ func misfit(h *sdk.HeadSpec, l *rawLabel) string {
 	switch {
 	case l.form == formTags || l.form == formSpans:
 		return "a list of tags or spans"
-	case h.Kind == sdk.KindRegress && l.form != formNumber:
+	case numeric(h.Kind) && l.form != formNumber:
 		return fmt.Sprintf("the label %q, which is no number,", clip(strings.Join(l.values, ", ")))
 	case (h.Kind == sdk.KindClassify || h.Kind == sdk.KindPair) && len(l.values) != 1:
 		return fmt.Sprintf("a list of %s", plural(len(l.values), "label", "labels"))

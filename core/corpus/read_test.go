@@ -351,7 +351,9 @@ func TestBadInput(t *testing.T) {
 		"declared labels":  {map[string]string{"train.jsonl": twoClasses}, []string{"data.labels=pos, neu, ngative"}, []string{`error[data.label] train.jsonl:2: unknown label "neg"`}},
 		"unknown format":   {map[string]string{"train.jsonl": twoClasses}, []string{"data.format=jsonlines"}, []string{`error[data.format] train.jsonl: unknown format "jsonlines"`}},
 		"not parquet":      {map[string]string{"train.parquet": "PAR1"}, nil, []string{`error[data.parquet] train.parquet: cannot be read as Parquet`}},
-		"amounts":          {map[string]string{"train.jsonl": `{"text": "a", "label": 2.5}` + "\n" + `{"text": "b", "label": 3}` + "\n"}, nil, []string{`the labels of head "label" are numbers`}},
+		"no number":        {map[string]string{"train.jsonl": `{"text": "a", "label": 2.5}` + "\n" + `{"text": "b", "label": "many"}` + "\n"}, []string{"heads.label.kind=regress.v0"}, []string{`error[data.label] train.jsonl:2: the label "many", which is no number, does not fit head "label" of kind regress.v0`}},
+		"no second text":   {map[string]string{"train.jsonl": `{"text": "a", "text_b": "c", "label": 1}` + "\n" + `{"text": "b", "label": 0}` + "\n"}, []string{"heads.label.kind=rank.v0"}, []string{`error[data.pair] train.jsonl:2: head "label" of kind rank.v0 wants two texts`}},
+		"no similarity":    {map[string]string{"train.jsonl": `{"text": "a", "text_b": "c", "label": 4}` + "\n" + `{"text": "b", "text_b": "d", "label": 0}` + "\n"}, []string{"heads.label.kind=embed.v0"}, []string{`error[data.label] train.jsonl:1: the number 4 of head "label" is not in 0..1`}},
 		"unknown head":     {map[string]string{"train.jsonl": twoClasses}, []string{"heads.lable.loss=ce"}, []string{`error[data.head] heads.lable: the recipe changes head "lable"`}},
 	} {
 		t.Run(name, func(t *testing.T) {

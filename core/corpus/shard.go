@@ -15,20 +15,21 @@ import (
 )
 
 // shardMagic begins a shard; its last digit is the version of the format.
-const shardMagic = "islmrow2"
+const shardMagic = "islmrow3"
 
 // Shard is the encoded examples of one split, in memory. It is safe for use by
 // many goroutines.
 //
 // The file is a header (magic, count of heads, their kinds, count of rows) and
 // then columns, all numbers little-endian: IDs of the rows, ids, token types,
-// starts, and one or two columns per head; at the end the sha256 of all before.
+// starts, ids of second texts, and one or two columns per head; at the end the sha256 of all before.
 type Shard struct {
 	kinds   []byte // per head: one of kindClass …
 	names   texts32
 	ids     lists
 	types   lists
 	starts  lists
+	second  lists
 	targets []targetColumn
 	inject  *injectColumns // nil when no row has knowledge
 	rows    int
@@ -128,6 +129,7 @@ const (
 	kindClasses
 	kindTags
 	kindValue
+	kindRank
 )
 
 // texts32 is a column of texts, lists one of lists of numbers: end[i] is where
@@ -163,14 +165,19 @@ type targetColumn struct {
 	list   lists
 }
 
+// inList: the targets of the kind are lists, not single numbers.
+func inList(kind byte) bool { return kind == kindTags || kind == kindClasses || kind == kindRank }
+
 func kindOf(h sdk.HeadSpec) byte {
 	switch h.Kind {
 	case sdk.KindTag:
 		return kindTags
 	case sdk.KindMultilabel:
 		return kindClasses
-	case sdk.KindRegress, sdk.KindRank:
+	case sdk.KindRegress, sdk.KindEmbed:
 		return kindValue
+	case sdk.KindRank:
+		return kindRank
 	}
 	return kindClass
 }
@@ -187,6 +194,7 @@ func NewShard(heads []sdk.HeadSpec, rows []*recipe.Encoded) *Shard {
 		s.ids.add(r.IDs)
 		s.types.add(r.Types)
 		s.starts.add(r.Starts)
+		s.second.add(r.Second)
 		for i := range heads {
 			s.targets[i].add(s.kinds[i], &r.Targets[i])
 		}
@@ -217,6 +225,8 @@ func (c *targetColumn) add(kind byte, t *recipe.Target) {
 			}
 		}
 		c.list.add(bits)
+	case kindRank:
+		c.list.add([]int32{int32(math.Float32bits(t.Value)), int32(uint32(t.Group)), int32(uint32(t.Group >> 32))})
 	case kindValue:
 		c.number = append(c.number, int32(math.Float32bits(t.Value)))
 	default:
@@ -233,7 +243,7 @@ func (s *Shard) Width(i int) int {
 	if s.inject != nil {
 		n += len(s.inject.pieces.at(i))
 	}
-	return n
+	return max(n, len(s.second.at(i)))
 }
 
 // Tokens is the number of ids of all rows, special tokens included.
@@ -253,6 +263,9 @@ func (s *Shard) At(i int) *recipe.Encoded {
 	if starts := s.starts.at(i); len(starts) > 0 {
 		r.Starts = starts
 	}
+	if second := s.second.at(i); len(second) > 0 {
+		r.Second = second
+	}
 	for k := range s.targets {
 		c, t := &s.targets[k], &r.Targets[k]
 		if c.has[i] == 0 {
@@ -268,6 +281,10 @@ func (s *Shard) At(i int) *recipe.Encoded {
 			for j, b := range bits {
 				t.Classes[j] = b != 0
 			}
+		case kindRank:
+			if v := c.list.at(i); len(v) == 3 {
+				t.Value, t.Group = math.Float32frombits(uint32(v[0])), uint64(uint32(v[1]))|uint64(uint32(v[2]))<<32
+			}
 		case kindValue:
 			t.Value = math.Float32frombits(uint32(c.number[i]))
 		default:
@@ -279,7 +296,7 @@ func (s *Shard) At(i int) *recipe.Encoded {
 
 // bytes writes the shard.
 func (s *Shard) bytes() []byte {
-	size := 64 + 32 + len(s.kinds) + 4*len(s.names.end) + len(s.names.text) + 4*(len(s.ids.values)+len(s.types.values)+len(s.starts.values)) + 24*s.rows
+	size := 64 + 32 + len(s.kinds) + 4*len(s.names.end) + len(s.names.text) + 4*(len(s.ids.values)+len(s.types.values)+len(s.starts.values)+len(s.second.values)) + 24*s.rows
 	b := make([]byte, 0, size)
 	b = append(b, shardMagic...)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(s.kinds)))
@@ -289,13 +306,13 @@ func (s *Shard) bytes() []byte {
 		b = binary.LittleEndian.AppendUint32(b, end)
 	}
 	b = append(b, s.names.text...)
-	for _, l := range []*lists{&s.ids, &s.types, &s.starts} {
+	for _, l := range []*lists{&s.ids, &s.types, &s.starts, &s.second} {
 		b = l.append(b)
 	}
 	for k := range s.targets {
 		c := &s.targets[k]
 		b = appendInts(b, c.has)
-		if s.kinds[k] == kindTags || s.kinds[k] == kindClasses {
+		if inList(s.kinds[k]) {
 			b = c.list.append(b)
 		} else {
 			b = appendInts(b, c.number)
@@ -356,14 +373,14 @@ func parseShard(data []byte) (*Shard, error) {
 	if s.rows > 0 {
 		s.names.text = r.take(int(s.names.end[s.rows-1]))
 	}
-	for _, l := range []*lists{&s.ids, &s.types, &s.starts} {
+	for _, l := range []*lists{&s.ids, &s.types, &s.starts, &s.second} {
 		r.lists(l, s.rows)
 	}
 	s.targets = make([]targetColumn, len(s.kinds))
 	for k := range s.targets {
 		c := &s.targets[k]
 		c.has = r.ints(s.rows)
-		if s.kinds[k] == kindTags || s.kinds[k] == kindClasses {
+		if inList(s.kinds[k]) {
 			r.lists(&c.list, s.rows)
 		} else {
 			c.number = r.ints(s.rows)

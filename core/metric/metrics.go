@@ -115,7 +115,7 @@ func Load(path string) (*Metrics, error) {
 func Names() []string {
 	return []string{
 		"accuracy", "micro_f1", "macro_f1", "weighted_f1", "samples_f1", "entity_f1",
-		"pearson", "spearman", "mse", "mae", "loss",
+		"pearson", "spearman", "mse", "rmse", "mae", "mrr", "ndcg_10", "map", "hit_1", "loss",
 	}
 }
 
@@ -131,8 +131,14 @@ func (r *Report) Value(name string) (float64, bool) {
 	if name == "loss" {
 		return optional(r.Loss)
 	}
+	if g := r.Ranking; g != nil {
+		v, ok := map[string]float64{"mrr": g.MRR, "ndcg_10": g.NDCG10, "map": g.MAP, "hit_1": g.Hit1}[name]
+		return v, ok
+	}
 	if g := r.Regression; g != nil {
 		switch name {
+		case "rmse":
+			return g.RMSE, true
 		case "mse":
 			return g.MSE, true
 		case "mae":
@@ -162,9 +168,11 @@ func (r *Report) Value(name string) (float64, bool) {
 }
 
 // Primary names the score that a report is judged by when nobody chose one:
-// entity_f1 for taggers with a scheme, spearman for regression, else macro_f1.
+// entity_f1 for taggers with a scheme, spearman for regression, mrr for ranking, else macro_f1.
 func (r *Report) Primary() string {
 	switch {
+	case r.Ranking != nil:
+		return "mrr"
 	case r.Regression != nil:
 		return "spearman"
 	case r.EntityF1 != nil:
@@ -201,7 +209,7 @@ func Select(heads map[string]*Report, name string) (float64, error) {
 			one = r.Primary()
 		}
 		if v, ok := r.Value(one); ok {
-			if one == "loss" || one == "mse" || one == "mae" {
+			if one == "loss" || one == "mse" || one == "rmse" || one == "mae" {
 				v = -v
 			}
 			total += v

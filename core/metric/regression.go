@@ -7,8 +7,9 @@ import (
 
 // Regression holds the scores of a number per example.
 type Regression struct {
-	MSE      float64 `json:"mse"` // mean squared error, in squared units of the label
-	MAE      float64 `json:"mae"` // mean absolute error
+	MSE      float64 `json:"mse"`  // mean squared error, in squared units of the label
+	RMSE     float64 `json:"rmse"` // its root, in units of the label
+	MAE      float64 `json:"mae"`  // mean absolute error
 	Pearson  float64 `json:"pearson"`
 	Spearman float64 `json:"spearman"`
 }
@@ -21,6 +22,7 @@ func NewRegression(gold, value []float64) *Report {
 		N:    len(gold),
 		Regression: &Regression{
 			MSE:      meanSquare(gold, value),
+			RMSE:     math.Sqrt(meanSquare(gold, value)),
 			MAE:      meanAbs(gold, value),
 			Pearson:  Pearson(gold, value),
 			Spearman: Spearman(gold, value),

@@ -14,6 +14,8 @@ const (
 	TaskMultiLabel = "multilabel"
 	TaskTag        = "tag"
 	TaskRegress    = "regress"
+	TaskRank       = "rank"
+	TaskEmbed      = "embed"
 )
 
 // Report is what one head scored on one split.
@@ -47,6 +49,8 @@ type Report struct {
 	Confusion   *Confusion   `json:"confusion,omitempty"` // multi-label: none
 	Calibration *Calibration `json:"calibration,omitempty"`
 	Regression  *Regression  `json:"regression,omitempty"` // set: all of the above but Task, Dataset, Split, N and Loss is empty
+
+	Ranking *Ranking `json:"ranking,omitempty"` // set: as with Regression
 
 	// Sample holds the counts per example. Nil in a report that was read.
 	Sample *Sample `json:"-"`
@@ -225,7 +229,7 @@ type plainReport Report
 
 // MarshalJSON leaves out the scores of labels where there are none.
 func (r *Report) MarshalJSON() ([]byte, error) {
-	if r.Regression == nil {
+	if r.Regression == nil && r.Ranking == nil {
 		return json.Marshal((*plainReport)(r))
 	}
 	return json.Marshal(struct {
@@ -234,8 +238,9 @@ func (r *Report) MarshalJSON() ([]byte, error) {
 		Split      string      `json:"split"`
 		N          int         `json:"n"`
 		Loss       *float64    `json:"loss,omitempty"`
-		Regression *Regression `json:"regression"`
-	}{r.Task, r.Dataset, r.Split, r.N, r.Loss, r.Regression})
+		Regression *Regression `json:"regression,omitempty"`
+		Ranking    *Ranking    `json:"ranking,omitempty"`
+	}{r.Task, r.Dataset, r.Split, r.N, r.Loss, r.Regression, r.Ranking})
 }
 
 type pair struct {

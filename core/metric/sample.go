@@ -2,6 +2,8 @@ package metric
 
 import (
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 	"strings"
 )
@@ -18,6 +20,8 @@ type Sample struct {
 	from     []int     // per row: its place among the examples given
 	gold     []float64 // regression: rows is empty
 	value    []float64
+	means    map[string][]float64 // scores that are means over units, such as queries: rows is empty
+	units    int                  // length of each
 }
 
 // row is one example.
@@ -35,6 +39,9 @@ type cell struct{ label, tp, fp, fn int32 }
 
 // Len returns the number of examples.
 func (s *Sample) Len() int {
+	if s.means != nil {
+		return s.units
+	}
 	if s.gold != nil {
 		return len(s.gold)
 	}
@@ -50,6 +57,15 @@ func (s *Sample) keep(i int, r row) {
 func (s *Sample) part(rows []int) *Sample {
 	p := *s
 	p.rows, p.from, p.gold, p.value = nil, nil, nil, nil
+	if s.means != nil {
+		p.means, p.units = map[string][]float64{}, len(rows)
+		for name, values := range s.means {
+			for _, i := range rows {
+				p.means[name] = append(p.means[name], values[i])
+			}
+		}
+		return &p
+	}
 	for _, i := range rows {
 		if s.gold != nil {
 			p.gold, p.value = append(p.gold, s.gold[i]), append(p.value, s.value[i])
@@ -76,8 +92,17 @@ func (s *Sample) Score(name string, weight []int32) (float64, error) {
 // scorer returns the function that computes a score, so that a bootstrap
 // looks its name up once.
 func (s *Sample) scorer(name string) (func(weight []int32) float64, error) {
+	if s.means != nil {
+		values, ok := s.means[name]
+		if !ok {
+			return nil, fmt.Errorf("score %q does not exist here; there are %s", name, strings.Join(slices.Sorted(maps.Keys(s.means)), ", "))
+		}
+		return func(w []int32) float64 { return mean(repeat(values, w)) }, nil
+	}
 	if s.gold != nil {
 		switch name {
+		case "rmse":
+			return func(w []int32) float64 { return math.Sqrt(meanSquare(repeat(s.gold, w), repeat(s.value, w))) }, nil
 		case "mse":
 			return func(w []int32) float64 { return meanSquare(repeat(s.gold, w), repeat(s.value, w)) }, nil
 		case "mae":

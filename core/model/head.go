@@ -18,8 +18,10 @@ type Head struct {
 	Spec    sdk.HeadSpec
 	Outputs []string // names of the classes, labels or tags
 	out     linear
-	crf     *crf // nil unless Spec.CRF
-	lm      *lm  // nil unless the head is a language model
+	crf     *crf     // nil unless Spec.CRF
+	lm      *lm      // nil unless the head is a language model
+	task    task     // nil: classify, multilabel, pair, tag
+	own     []*Param // the task's own weights, in its order
 	dropout float64
 	place   uint64 // of its dropout
 	weights []float64
@@ -73,7 +75,11 @@ func checkSpec(spec sdk.HeadSpec) (diags sdk.Diagnostics) {
 			bad("pooling", "pooling has no meaning in a language model")
 		}
 	default:
-		bad("kind", "this version cannot train heads of kind %q (classify.v0, clm.v0, mlm.v0, multilabel.v0, pair.v0, tag.v0)", spec.Kind)
+		if t := taskOf(spec.Kind); t != nil {
+			t.check(spec, bad)
+			break
+		}
+		bad("kind", "this version cannot train heads of kind %q", spec.Kind)
 	}
 	if n := len(spec.ClassWeights); n > 0 && n != len(outputs) {
 		bad("class_weights", "%d class weights for %d outputs", n, len(outputs))
@@ -97,7 +103,15 @@ func checkSpec(spec sdk.HeadSpec) (diags sdk.Diagnostics) {
 
 // usesPooler reports whether a head reads the pooler's vector, as transformers'
 // BertForSequenceClassification does.
-func usesPooler(spec sdk.HeadSpec) bool { return !readsTokens(spec) && spec.Pooling == "" }
+func usesPooler(spec sdk.HeadSpec) bool { return pools(spec) && spec.Pooling == "" }
+
+// pools reports whether a head reads one vector of each text.
+func pools(spec sdk.HeadSpec) bool {
+	if t := taskOf(spec.Kind); t != nil {
+		return t.pooled(spec)
+	}
+	return !readsTokens(spec)
+}
 
 // readsTokens reports whether a head reads the vectors of positions of its own
 // choice, not one vector of the row.
@@ -105,11 +119,14 @@ func readsTokens(spec sdk.HeadSpec) bool { return spec.Kind == sdk.KindTag || is
 
 // readsFirst reports whether a head reads the first position's vector only.
 func readsFirst(spec sdk.HeadSpec) bool {
-	return !readsTokens(spec) && (spec.Pooling == "" || spec.Pooling == "cls")
+	return pools(spec) && (spec.Pooling == "" || spec.Pooling == "cls")
 }
 
 // logits is the number of values that the linear layer gives.
 func logits(spec sdk.HeadSpec) int64 {
+	if t := taskOf(spec.Kind); t != nil {
+		return t.logits(spec)
+	}
 	if oneLogit(spec) {
 		return 1
 	}
@@ -210,6 +227,10 @@ func (h *Head) labelCount(rows []*recipe.Encoded, index int) float64 {
 			continue
 		}
 		t := &r.Targets[index]
+		if h.task != nil {
+			total += h.task.weigh(h, r, t)
+			continue
+		}
 		switch h.Spec.Kind {
 		case sdk.KindMultilabel:
 			for k := range t.Classes {
@@ -245,6 +266,8 @@ func (h *Head) weight(class int) float64 {
 // the batch has no label for the head.
 func (h *Head) loss(e *encoded, index int, norm float64, pass *Pass) (*torch.Tensor, error) {
 	switch {
+	case h.task != nil:
+		return h.task.loss(h, e, index, norm, pass)
 	case h.Spec.Kind == sdk.KindTag:
 		return h.tagLoss(e, index, norm, pass)
 	case h.lm != nil:
@@ -344,6 +367,9 @@ func number(on bool) float32 {
 
 // predict reads the head's answer for each row of the batch.
 func (h *Head) predict(e *encoded, index int, pass *Pass) ([]recipe.Output, error) {
+	if h.task != nil {
+		return h.task.predict(h, e, pass)
+	}
 	out := make([]recipe.Output, len(e.in.Rows))
 	switch {
 	case h.Spec.Kind == sdk.KindTag:

@@ -253,6 +253,16 @@ func (l *loader) head(spec sdk.HeadSpec) (*Head, error) {
 		h.lm, err = l.lm(spec, find)
 		return h, err
 	}
+	h.task = taskOf(spec.Kind)
+	if h.task != nil {
+		for _, t := range h.task.weights(spec, width) {
+			t.Name = prefix + t.Name
+			h.own = append(h.own, l.param(t, spec.Name, find(t.Name)))
+		}
+		if k == 0 {
+			return h, nil
+		}
+	}
 	h.out.weight = l.param(hf.Tensor{Name: prefix + "classifier.weight", Shape: []int64{k, width}}, spec.Name, find(prefix+"classifier.weight"))
 	h.out.bias = l.param(hf.Tensor{Name: prefix + "classifier.bias", Shape: []int64{k}}, spec.Name, find(prefix+"classifier.bias"))
 	if spec.CRF {

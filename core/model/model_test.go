@@ -37,6 +37,8 @@ type fixtureRow struct {
 	Tags    []int32 `json:"tags"`
 	Tagged  bool    `json:"tagged"`
 	Tokens  []int32 `json:"tokens"`
+	Value   float32 `json:"value"`
+	Second  []int32 `json:"second"`
 }
 
 func loadFixture(t *testing.T, name string, target func(fixtureRow) []recipe.Target) *fixture {
@@ -50,7 +52,7 @@ func loadFixture(t *testing.T, name string, target func(fixtureRow) []recipe.Tar
 	require.NoError(t, json.Unmarshal(data, &doc))
 	f := &fixture{weights: doc.Weights, raw: doc.Rows}
 	for i, r := range doc.Rows {
-		e := &recipe.Encoded{ID: fmt.Sprint(i), Key: uint64(i) * 977, IDs: r.IDs, Types: r.Types, Starts: r.Starts}
+		e := &recipe.Encoded{ID: fmt.Sprint(i), Key: uint64(i) * 977, IDs: r.IDs, Types: r.Types, Starts: r.Starts, Second: r.Second}
 		if target != nil {
 			e.Targets = target(r)
 		}
@@ -131,6 +133,8 @@ func TestHeadsEqualTransformers(t *testing.T) {
 		target func(fixtureRow) []recipe.Target
 	}{
 		"classify": {sdk.HeadSpec{Name: "h", Kind: sdk.KindClassify, Labels: []string{"a", "b", "c"}}, class},
+		"regress":  {sdk.HeadSpec{Name: "h", Kind: sdk.KindRegress}, valueTarget},
+		"rank":     {sdk.HeadSpec{Name: "h", Kind: sdk.KindRank}, valueTarget},
 		"binary":   {sdk.HeadSpec{Name: "h", Kind: sdk.KindClassify, Labels: []string{"no", "yes"}, Loss: "bce"}, class},
 		"multilabel": {sdk.HeadSpec{Name: "h", Kind: sdk.KindMultilabel, Labels: []string{"a", "b", "c", "d"}}, func(r fixtureRow) []recipe.Target {
 			marks := make([]bool, len(r.Classes))

@@ -42,8 +42,8 @@ func (m *Model) Save(dir, primary string) error {
 	cfg.Architecture, cfg.Labels, cfg.ProblemType, cfg.Requires = "BertModel", nil, "", nil
 	prefixed, needsPooler := false, true
 	if at >= 0 {
-		prefixed = true
 		needsPooler = describe(cfg, m.Heads[at].Spec)
+		prefixed = cfg.Architecture != "BertModel"
 	}
 
 	cfg.Requires = append(cfg.Requires, m.knowledge.requires()...)
@@ -137,9 +137,16 @@ func describe(cfg *hf.Config, spec sdk.HeadSpec) (pooler bool) {
 		cfg.Labels, cfg.Architecture = nil, "BertForMaskedLM"
 		return false
 	}
+	if t := taskOf(spec.Kind); t != nil && t.logits(spec) == 0 {
+		cfg.Architecture, cfg.Labels = "BertModel", nil
+		return false
+	}
 	cfg.Architecture = "BertForSequenceClassification"
 	cfg.ProblemType = "single_label_classification"
-	if spec.Kind == sdk.KindMultilabel || oneLogit(spec) {
+	if spec.Kind == sdk.KindRegress || spec.Kind == sdk.KindRank && spec.Loss == "mse" {
+		cfg.ProblemType = "regression"
+	}
+	if spec.Kind == sdk.KindMultilabel || oneLogit(spec) || spec.Kind == sdk.KindRank && spec.Loss != "mse" {
 		cfg.ProblemType = "multi_label_classification"
 	}
 	if spec.Pooling != "" {

@@ -11,7 +11,7 @@ import (
 // classify, multilabel and pair heads; the tags of tag heads, where "O" comes
 // first and then, for each label in the order of the spec, B- and I- (scheme
 // bio, the default) or B-, I-, L- and U- (bilou). With scheme none the labels
-// are the tags. Heads without labels (regress, rank) have one output, named
+// are the tags. Heads without labels (regress, rank, embed) have one output, named
 // after the head.
 func Outputs(spec sdk.HeadSpec) []string {
 	switch spec.Kind {
@@ -30,7 +30,7 @@ func Outputs(spec sdk.HeadSpec) []string {
 			}
 		}
 		return tags
-	case sdk.KindRegress, sdk.KindRank:
+	case sdk.KindRegress, sdk.KindRank, sdk.KindEmbed:
 		return []string{spec.Name}
 	}
 	return slices.Clone(spec.Labels)

@@ -82,6 +82,9 @@ type Encoded struct {
 	Starts  []int32   // per token of the example: index in IDs of its first piece, -1 when cut
 	Targets []Target  // one per head of the job, in the same order
 	Inject  *Injected // what knowledge adds; nil = nothing
+	// Second are the ids of the second text, special tokens included, for heads
+	// that give each text a vector of its own. IDs are then those of the first alone.
+	Second []int32
 }
 
 // Target is what one head shall say about one example.
@@ -90,7 +93,8 @@ type Target struct {
 	Class   int32   // classify, pair
 	Classes []bool  // multilabel: one per label
 	Tags    []int32 // tag: one per token, also those that were cut; -1 = no label
-	Value   float32 // regression
+	Value   float32 // regression, embed, rank
+	Group   uint64  // rank: the query, a hash of its text
 	// Tokens, mlm and clm: one per position of Encoded.IDs, the id that the head
 	// shall give there, -1 = none. For mlm that is the id that was masked; for clm
 	// the one that follows, so Tokens[i] = IDs[i+1].
@@ -128,9 +132,10 @@ type Output struct {
 	Class     int32     // classify, pair: most probable label
 	Tags      []int32   // tag: per token of the example, -1 = cut by the length limit
 	TagScores []float32 // tag: probability of the tag given, 0 where cut
-	Value     float32   // regression
 	LogLoss   float64   // mlm, clm: sum over the target tokens of -ln p, nats
 	Tokens    int       // mlm, clm: number of target tokens
+	Value     float32   // regression; rank: relevance; embed: cosine of the two texts
+	Vector    []float32 // embed: of the first text
 }
 
 // Prediction is what all heads of a job said about one example, in the order

@@ -105,7 +105,7 @@ func table() []Key {
 	auto := []word{{"auto", 0}}
 	return []Key{
 		{Path: "preset", Default: "finetune", Values: PresetNames(), Help: "The preset that the other keys start from."},
-		{Path: "objective", Stage: StageTrain, Default: "finetune", Values: []string{"finetune", "distill"}, Help: "What is trained: finetune trains task heads and encoder on labelled examples, distill a student on what its teachers say."},
+		{Path: "objective", Stage: StageTrain, Default: "finetune", Values: []string{"finetune", "distill", "fewshot"}, Help: "What is trained: finetune trains task heads and encoder on labelled examples, distill a student on what its teachers say, fewshot a classifier on a few examples of each class."},
 		{Path: "seed", Stage: StageTrain, Default: "42", max: math.MaxUint64, Help: "All randomness of the run follows from it: initial heads, order of examples, dropout."},
 		{Path: "base", Default: "all-MiniLM-L6-v2", Help: "Base model: a Hugging Face folder, a name in the model store or a hub id."},
 
@@ -134,7 +134,7 @@ func table() []Key {
 
 		{Path: "heads.NAME.kind", Stage: StageCorpus, Values: headKinds(), Help: "Kind of the head; empty means as declared, or as the labels suggest. In tables multilabel.v0 splits a|b."},
 		{Path: "heads.NAME.labels", Stage: StageCorpus, Help: "Labels of the head in the order of the model's outputs."},
-		{Path: "heads.NAME.loss", Stage: StageTrain, Values: []string{"ce", "bce"}, Help: "Loss of the head: cross-entropy or binary cross-entropy; empty means the kind's own."},
+		{Path: "heads.NAME.loss", Stage: StageTrain, Values: []string{"ce", "bce", "mse", "mnr", "cosine"}, Help: "Loss of the head: ce and bce (cross-entropy), mse, or for pairs of vectors mnr (in-batch negatives) and cosine; empty means the kind's own."},
 		{Path: "heads.NAME.class_weights", Stage: StageTrain, min: 0, max: 1e6, Help: "Weights of the labels in the loss, one per label."},
 		{Path: "heads.NAME.pooling", Stage: StageTrain, Values: []string{"cls", "mean", "max"}, Help: "How a text becomes one vector; empty means the first token through the model's pooler."},
 		{Path: "heads.NAME.dropout", Stage: StageTrain, words: []word{{"model", 0}}, min: 0, max: 0.99, Help: "Dropout before the head's last layer."},
@@ -230,6 +230,13 @@ func table() []Key {
 		{Path: "vocab.min_count", Stage: StageVocab, Default: "3", min: 1, max: maxCount, Help: "Least occurrences of a word of the training texts that is added."},
 		{Path: "vocab.init", Stage: StageVocab, Default: "mean", Values: []string{"mean", "random"}, Help: "Embeddings of new pieces: mean of those of their old pieces, or random."},
 
+		{Path: "fewshot.shots", Stage: StageTrain, Default: "8", min: 1, max: maxCount, Help: "Examples of each class that islm fewshot learns from."},
+		{Path: "fewshot.splits", Stage: StageTrain, Default: "10", min: 1, max: 20, Help: "Draws of examples over which methods are compared; the model learns from the first."},
+		{Path: "fewshot.method", Stage: StageTrain, Default: "auto", Values: []string{"auto", "contrastive", "prototype", "probe", "finetune"}, Help: "Method of islm fewshot; auto is the best in a cross-validation on the first draw."},
+		{Path: "fewshot.pairs", Stage: StageTrain, Default: "auto", words: auto, min: 1, max: maxCount, Help: "Pairs of texts that contrastive training is shown; auto is 40 for each example, from 960 to 4800."},
+		{Path: "fewshot.c", Stage: StageTrain, Default: "1", open: true, max: 1e9, Help: "Inverse strength of the logistic regression's penalty, as scikit-learn's C."},
+		{Path: "fewshot.epochs", Stage: StageTrain, Default: "20", min: 1, max: maxCount, Help: "Passes over the few examples in plain fine-tuning."},
+
 		{Path: "eval.batch_size", Default: "32", min: 1, max: maxBatch, Help: "Examples per batch in validation, evaluation and prediction."},
 		{Path: "eval.by", Stage: StageEval, Help: "Field whose groups are compared in reports."},
 		{Path: "export.head", Help: "Head in config.json and model.safetensors; empty means the first one trained."},
@@ -238,7 +245,7 @@ func table() []Key {
 
 // headKinds are the kinds of head that this version trains.
 func headKinds() []string {
-	return []string{sdk.KindClassify, sdk.KindMultilabel, sdk.KindTag}
+	return []string{sdk.KindClassify, sdk.KindMultilabel, sdk.KindPair, sdk.KindRegress, sdk.KindRank, sdk.KindEmbed, sdk.KindTag}
 }
 
 // defaultText names the default of a key that the table leaves open: nothing.

@@ -21,6 +21,7 @@ type Plan struct {
 	Distill   DistillPlan         `yaml:"distill"`
 	Student   StudentPlan         `yaml:"student"`
 	Vocab     VocabPlan           `yaml:"vocab"`
+	FewShot   FewShotPlan         `yaml:"fewshot"`
 	Eval      EvalPlan            `yaml:"eval"`
 	Export    ExportPlan          `yaml:"export"`
 
@@ -125,6 +126,16 @@ type VocabPlan struct {
 	Words    bool   `yaml:"words"`     // words of the training texts are candidates too
 	MinCount int    `yaml:"min_count"` // least occurrences of such a word
 	Init     string `yaml:"init"`      // mean | random
+}
+
+// FewShotPlan is learning from a few examples of each class (objective fewshot).
+type FewShotPlan struct {
+	Shots  int     `yaml:"shots"`  // examples of each class
+	Splits int     `yaml:"splits"` // draws of examples
+	Method string  `yaml:"method"` // auto | contrastive | prototype | probe | finetune
+	Pairs  int     `yaml:"pairs"`  // contrastive: pairs of texts that are shown; 0 = auto
+	C      float64 `yaml:"c"`      // inverse strength of the logistic regression's penalty
+	Epochs int     `yaml:"epochs"` // finetune: passes over the examples
 }
 
 // EvalPlan is prediction and evaluation.

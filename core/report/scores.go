@@ -15,10 +15,15 @@ import (
 // with three decimals. Taggers: the rows are tokens, B-X stands beside I-X, O
 // is last.
 func Scores(r *metric.Report) string {
+	if g := r.Ranking; g != nil {
+		t := Table{Min: 9, Header: []string{"", "mrr", "ndcg@10", "map", "hit@1", "queries", "support"}}
+		t.Rows = [][]string{nil, {"ranking", three(g.MRR), three(g.NDCG10), three(g.MAP), three(g.Hit1), strconv.Itoa(g.Queries), strconv.Itoa(r.N)}}
+		return t.String()
+	}
 	if r.Regression != nil {
 		g := r.Regression
-		t := Table{Min: 9, Header: []string{"", "mse", "mae", "pearson", "spearman", "support"}}
-		t.Rows = [][]string{nil, {"value", three(g.MSE), three(g.MAE), three(g.Pearson), three(g.Spearman), strconv.Itoa(r.N)}}
+		t := Table{Min: 9, Header: []string{"", "mse", "rmse", "mae", "pearson", "spearman", "support"}}
+		t.Rows = [][]string{nil, {"value", three(g.MSE), three(g.RMSE), three(g.MAE), three(g.Pearson), three(g.Spearman), strconv.Itoa(r.N)}}
 		return t.String()
 	}
 	t := Table{Min: 9, Gap: 1, Header: []string{"", "precision", "recall", "f1-score", "support"}, Rows: [][]string{nil}}
@@ -98,7 +103,7 @@ func BeforeAfter(before, after *metric.Report) string {
 		a, _ := after.Value(name)
 		row := []string{name, "", "", three(a), ""}
 		switch {
-		case after.Regression != nil:
+		case after.Regression != nil, after.Ranking != nil:
 		case name == "accuracy":
 			row[1] = three(after.Majority.Accuracy)
 		case name == "macro_f1":

@@ -57,6 +57,7 @@ var rules = []struct {
 	{"core/kg/...", []string{"sdk", "augment/...", "core/recipe", "core/torch/safetensors", "core/kg/..."}},
 	{"core/recipe", []string{"sdk", "augment"}},
 	{"core/metric", []string{"sdk", "core/recipe"}},
+	{"core/fewshot", nil},
 	{"core/libtorch", []string{"sdk"}},
 	{"core/token/...", []string{"sdk", "core/token/..."}},
 	{"core/torch/safetensors", []string{"sdk"}},
@@ -70,7 +71,7 @@ var rules = []struct {
 	{"core/vocab", []string{"sdk", "core/token", "core/model/hf", "core/torch/safetensors", "core/torch/pickle"}},
 	{"core/report/...", []string{"sdk", "core/recipe", "core/metric", "core/report/..."}},
 	// core composes the others and plugs nothing in that needs tensors.
-	{"core", []string{"sdk", "sdk/host", "augment/...", "core/features", "core/kg", "core/kg/source", "core/recipe", "core/metric", "core/libtorch", "core/token", "core/corpus", "core/catalog", "core/modelstore", "core/report", "core/vocab", "core/torch/safetensors", "core/model/hf"}},
+	{"core", []string{"sdk", "sdk/host", "augment/...", "core/features", "core/kg", "core/kg/source", "core/recipe", "core/metric", "core/fewshot", "core/libtorch", "core/token", "core/corpus", "core/catalog", "core/modelstore", "core/report", "core/vocab", "core/torch/safetensors", "core/model/hf"}},
 	{"cmd/islm/...", []string{"sdk", "sdk/host", "sdk/sdktest", "core/...", "augment/...", "cmd/islm/..."}},
 	{"scripts/...", []string{"core/...", "sdk", "scripts/..."}},
 	{"bench/...", []string{"..."}},
