@@ -24,7 +24,8 @@ type data struct {
 	heads       []sdk.HeadSpec
 	corpus      *corpus.Corpus
 	set         *corpus.Set
-	loader      *corpus.Loader
+	loader      recipe.Loader
+	packed      *corpus.Packed // of pre-training; corpus then holds no examples, set is nil
 	valid, test recipe.Source
 	tokenizer   *token.Tokenizer
 	maxLength   int
@@ -118,13 +119,14 @@ func openData(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 	if err != nil {
 		return nil, ds, err
 	}
-	d.loader = corpus.NewLoader(d.set.Train, plan, d.maxLength)
+	loader := corpus.NewLoader(d.set.Train, plan, d.maxLength)
+	d.loader = loader
 	d.rules, more, err = openRules(ctx, plan, req.plugins, req.home)
 	ds = append(ds, more...)
 	if err != nil || ds.HasErrors() {
 		return nil, ds, err
 	}
-	if err := d.rules.vary(d.loader, &corpus.Encoder{Tokenizer: tok, MaxLength: d.maxLength, Heads: c.Heads, Knowledge: req.knowledge.encoder()}, c.Train); err != nil {
+	if err := d.rules.vary(loader, &corpus.Encoder{Tokenizer: tok, MaxLength: d.maxLength, Heads: c.Heads, Knowledge: req.knowledge.encoder()}, c.Train); err != nil {
 		return nil, ds, err
 	}
 	d.valid, d.test = d.set.Sources()
@@ -147,6 +149,10 @@ func (d *data) summary() []string {
 	if d == nil {
 		return nil
 	}
+	if d.packed != nil {
+		s := d.packed.Stats
+		return []string{fmt.Sprintf("%s: %d texts, %d tokens in %d rows of %d; %d rows held out", d.name, s.Texts-s.Duplicates-s.Near, s.Tokens, s.TrainRows, s.Length, s.ValidRows)}
+	}
 	lines := []string{fmt.Sprintf("%s: %d train, %d valid, %d test", d.name, len(d.corpus.Train), len(d.corpus.Valid), len(d.corpus.Test))}
 	if d.vocabulary != nil {
 		lines = append(lines, "vocabulary: "+d.vocabulary.stage().Text)
@@ -157,12 +163,17 @@ func (d *data) summary() []string {
 	return lines
 }
 
-func (d *data) inputs() []corpus.Input { return d.corpus.Inputs }
+func (d *data) inputs() []corpus.Input {
+	return d.corpus.Inputs
+}
 
 // stages are the prepared stages with their digests.
 func (d *data) stages() []Stage {
 	if d == nil {
 		return nil
+	}
+	if d.packed != nil {
+		return []Stage{{"tokenizer", d.tokDigest, fmt.Sprintf("%d pieces", d.tokenizer.VocabSize()), true}, {"text", "sha256:" + d.packed.Digest, d.summary()[0], d.packed.Reused}}
 	}
 	var before []Stage
 	if d.knowledge != nil {

@@ -147,7 +147,7 @@ func (r *Run) mistakes() map[string][]report.Mistake {
 	if r.outcome.Split == "valid" {
 		rows, split = r.data.valid, "valid"
 	}
-	if rows == nil {
+	if rows == nil || r.data.packed != nil {
 		return nil
 	}
 	examples := r.data.corpus.Split(split)

@@ -222,7 +222,11 @@ func (r *Run) findBase(ctx context.Context) error {
 }
 
 func (r *Run) prepareData(ctx context.Context) error {
-	d, ds, err := openData(ctx, dataRequest{plan: r.plan, plugins: r.plugins, base: r.base.Dir, home: r.Home, knowledge: r.knowledge, heads: r.teacherHeads()})
+	open := openData
+	if r.plan.Objective == recipe.ObjectivePretrain {
+		open = openText
+	}
+	d, ds, err := open(ctx, dataRequest{plan: r.plan, plugins: r.plugins, base: r.base.Dir, home: r.Home, knowledge: r.knowledge, heads: r.teacherHeads()})
 	if terr := r.tell(ds); terr != nil {
 		return terr
 	}

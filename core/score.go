@@ -39,6 +39,15 @@ func scoreHead(spec sdk.HeadSpec, h int, rows recipe.Source, preds []recipe.Pred
 			gold, pred = append(gold, t.Tags), append(pred, tags(preds[i].Heads[h].Tags, len(t.Tags)))
 		}
 		return metric.Tagging(labels, gold, pred, spec.Scheme)
+	case metric.TaskMLM, metric.TaskCLM:
+		examples, count, loss := 0, 0, 0.0
+		for i := range n {
+			if rows.At(i).Targets[h].Has {
+				o := preds[i].Heads[h]
+				examples, count, loss = examples+1, count+o.Tokens, loss+o.LogLoss
+			}
+		}
+		return metric.NewLanguageModel(examples, count, loss)
 	case metric.TaskMultiLabel:
 		var gold, pred [][]bool
 		for i := range n {

@@ -115,7 +115,7 @@ func Load(path string) (*Metrics, error) {
 func Names() []string {
 	return []string{
 		"accuracy", "micro_f1", "macro_f1", "weighted_f1", "samples_f1", "entity_f1",
-		"pearson", "spearman", "mse", "rmse", "mae", "mrr", "ndcg_10", "map", "hit_1", "loss",
+		"pearson", "spearman", "mse", "rmse", "mae", "mrr", "ndcg_10", "map", "hit_1", "loss", "perplexity",
 	}
 }
 
@@ -130,6 +130,12 @@ func (r *Report) Value(name string) (float64, bool) {
 	}
 	if name == "loss" {
 		return optional(r.Loss)
+	}
+	if l := r.LanguageModel; l != nil || name == "perplexity" {
+		if l == nil || name != "perplexity" {
+			return 0, false
+		}
+		return l.Perplexity, true
 	}
 	if g := r.Ranking; g != nil {
 		v, ok := map[string]float64{"mrr": g.MRR, "ndcg_10": g.NDCG10, "map": g.MAP, "hit_1": g.Hit1}[name]
@@ -173,6 +179,8 @@ func (r *Report) Primary() string {
 	switch {
 	case r.Ranking != nil:
 		return "mrr"
+	case r.LanguageModel != nil:
+		return "loss"
 	case r.Regression != nil:
 		return "spearman"
 	case r.EntityF1 != nil:
@@ -209,7 +217,7 @@ func Select(heads map[string]*Report, name string) (float64, error) {
 			one = r.Primary()
 		}
 		if v, ok := r.Value(one); ok {
-			if one == "loss" || one == "mse" || one == "rmse" || one == "mae" {
+			if one == "loss" || one == "perplexity" || one == "mse" || one == "rmse" || one == "mae" {
 				v = -v
 			}
 			total += v

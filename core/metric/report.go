@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 )
 
 // Kinds of head that have a report of their own. Report.Task holds the head's
@@ -16,6 +17,8 @@ const (
 	TaskRegress    = "regress"
 	TaskRank       = "rank"
 	TaskEmbed      = "embed"
+	TaskMLM        = "mlm"
+	TaskCLM        = "clm"
 )
 
 // Report is what one head scored on one split.
@@ -51,9 +54,25 @@ type Report struct {
 	Regression  *Regression  `json:"regression,omitempty"` // set: all of the above but Task, Dataset, Split, N and Loss is empty
 
 	Ranking *Ranking `json:"ranking,omitempty"` // set: as with Regression
+	// LanguageModel is set for heads that predict pieces; like Regression it stands alone.
+	LanguageModel *LanguageModel `json:"language_model,omitempty"`
 
 	// Sample holds the counts per example. Nil in a report that was read.
 	Sample *Sample `json:"-"`
+}
+
+// LanguageModel is how well pieces were predicted.
+type LanguageModel struct {
+	Tokens     int     `json:"tokens"`     // that had to be predicted
+	LogLoss    float64 `json:"log_loss"`   // mean of -ln p, nats
+	Perplexity float64 `json:"perplexity"` // exp of it
+}
+
+// NewLanguageModel makes the report of n examples in which tokens pieces had the
+// summed log-loss, in nats.
+func NewLanguageModel(n, tokens int, logLoss float64) *Report {
+	mean := logLoss / float64(max(tokens, 1))
+	return &Report{N: n, Tokens: tokens, Loss: &mean, LanguageModel: &LanguageModel{Tokens: tokens, LogLoss: mean, Perplexity: math.Exp(mean)}}
 }
 
 // Majority is the score of always giving the most frequent gold answer.

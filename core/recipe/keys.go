@@ -105,7 +105,7 @@ func table() []Key {
 	auto := []word{{"auto", 0}}
 	return []Key{
 		{Path: "preset", Default: "finetune", Values: PresetNames(), Help: "The preset that the other keys start from."},
-		{Path: "objective", Stage: StageTrain, Default: "finetune", Values: []string{"finetune", "distill", "fewshot"}, Help: "What is trained: finetune trains task heads and encoder on labelled examples, distill a student on what its teachers say, fewshot a classifier on a few examples of each class."},
+		{Path: "objective", Stage: StageTrain, Default: "finetune", Values: []string{"finetune", "distill", "fewshot", "pretrain"}, Help: "What is trained: finetune trains task heads and encoder on labelled examples, distill a student on what its teachers say, fewshot a classifier on a few examples of each class, pretrain a language model on running text."},
 		{Path: "seed", Stage: StageTrain, Default: "42", max: math.MaxUint64, Help: "All randomness of the run follows from it: initial heads, order of examples, dropout."},
 		{Path: "base", Default: "all-MiniLM-L6-v2", Help: "Base model: a Hugging Face folder, a name in the model store or a hub id."},
 
@@ -236,6 +236,9 @@ func table() []Key {
 		{Path: "fewshot.pairs", Stage: StageTrain, Default: "auto", words: auto, min: 1, max: maxCount, Help: "Pairs of texts that contrastive training is shown; auto is 40 for each example, from 960 to 4800."},
 		{Path: "fewshot.c", Stage: StageTrain, Default: "1", open: true, max: 1e9, Help: "Inverse strength of the logistic regression's penalty, as scikit-learn's C."},
 		{Path: "fewshot.epochs", Stage: StageTrain, Default: "20", min: 1, max: maxCount, Help: "Passes over the few examples in plain fine-tuning."},
+		{Path: "pretrain.mask", Stage: StageTrain, Default: "word", Values: []string{"token", "word"}, Help: "What is hidden together: single pieces, or all pieces of a word."},
+		{Path: "pretrain.share", Stage: StageTrain, Default: "0.15", min: 0, open: true, max: 0.9, Help: "Share of the pieces that the model has to predict: of those 80 % are hidden, 10 % replaced, 10 % left."},
+		{Path: "pretrain.dedup", Stage: StageCorpus, Default: "near", Values: []string{"off", "exact", "near"}, Help: "Texts left out: the same as an earlier one, or nearly (MinHash); near keeps about 500 bytes of memory for each text."},
 
 		{Path: "eval.batch_size", Default: "32", min: 1, max: maxBatch, Help: "Examples per batch in validation, evaluation and prediction."},
 		{Path: "eval.by", Stage: StageEval, Help: "Field whose groups are compared in reports."},

@@ -22,6 +22,7 @@ type Plan struct {
 	Student   StudentPlan         `yaml:"student"`
 	Vocab     VocabPlan           `yaml:"vocab"`
 	FewShot   FewShotPlan         `yaml:"fewshot"`
+	Pretrain  PretrainPlan        `yaml:"pretrain"`
 	Eval      EvalPlan            `yaml:"eval"`
 	Export    ExportPlan          `yaml:"export"`
 
@@ -136,6 +137,16 @@ type FewShotPlan struct {
 	Pairs  int     `yaml:"pairs"`  // contrastive: pairs of texts that are shown; 0 = auto
 	C      float64 `yaml:"c"`      // inverse strength of the logistic regression's penalty
 	Epochs int     `yaml:"epochs"` // finetune: passes over the examples
+}
+
+// ObjectivePretrain trains a language model on running text.
+const ObjectivePretrain = "pretrain"
+
+// PretrainPlan is how a language model is trained on running text.
+type PretrainPlan struct {
+	Mask  string  `yaml:"mask"`  // token | word
+	Share float64 `yaml:"share"` // of the pieces that are predicted
+	Dedup string  `yaml:"dedup"` // off | exact | near
 }
 
 // EvalPlan is prediction and evaluation.

@@ -20,6 +20,11 @@ func Scores(r *metric.Report) string {
 		t.Rows = [][]string{nil, {"ranking", three(g.MRR), three(g.NDCG10), three(g.MAP), three(g.Hit1), strconv.Itoa(g.Queries), strconv.Itoa(r.N)}}
 		return t.String()
 	}
+	if l := r.LanguageModel; l != nil {
+		t := Table{Min: 9, Header: []string{"", "log-loss", "perplexity", "tokens"}}
+		t.Rows = [][]string{nil, {"held out", three(l.LogLoss), strconv.FormatFloat(l.Perplexity, 'f', 2, 64), strconv.Itoa(l.Tokens)}}
+		return t.String()
+	}
 	if r.Regression != nil {
 		g := r.Regression
 		t := Table{Min: 9, Header: []string{"", "mse", "rmse", "mae", "pearson", "spearman", "support"}}
@@ -103,7 +108,7 @@ func BeforeAfter(before, after *metric.Report) string {
 		a, _ := after.Value(name)
 		row := []string{name, "", "", three(a), ""}
 		switch {
-		case after.Regression != nil, after.Ranking != nil:
+		case after.Regression != nil, after.Ranking != nil, after.LanguageModel != nil:
 		case name == "accuracy":
 			row[1] = three(after.Majority.Accuracy)
 		case name == "macro_f1":

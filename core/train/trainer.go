@@ -55,7 +55,7 @@ func newTrainer(job *recipe.Job) *trainer {
 }
 
 func (t *trainer) train(ctx context.Context) (*recipe.Outcome, error) {
-	if o := t.job.Plan.Objective; o != "" && o != "finetune" && o != "distill" {
+	if o := t.job.Plan.Objective; o != "" && o != "finetune" && o != "distill" && o != recipe.ObjectivePretrain {
 		return nil, fmt.Errorf("train: objective %q is not part of this version", o)
 	}
 	defer t.close()
