@@ -40,6 +40,7 @@ func (c *Corpus) check(req *Request, p *problems) {
 			c.checkLabelled(p)
 		}
 		c.checkClasses(req, p)
+		c.checkApart(p)
 	}
 	if len(c.Valid) == 0 && len(c.Train) > 0 && !req.Whole {
 		p.add(sdk.Diagnostic{Severity: sdk.Info, Code: "data.valid", Summary: "there are no validation examples: no early stop and no choice of the best checkpoint", Remedy: "--set data.valid=FILE names some; one file alone is split"})
@@ -203,5 +204,33 @@ func (c *Corpus) checkClasses(req *Request, p *problems) {
 			d.Severity = sdk.Warning
 		}
 		p.add(d)
+	}
+}
+
+// checkApart reports rows of two texts whose labels want them read one by one and
+// at once.
+func (c *Corpus) checkApart(p *problems) {
+	for _, split := range SplitNames() {
+		examples := c.Split(split)
+		for i := range examples {
+			ex := &examples[i]
+			apart, together := "", ""
+			for _, h := range c.Heads {
+				if _, ok := ex.Labels[h.Name]; !ok {
+					continue
+				}
+				if h.Apart() {
+					apart = h.Name
+				} else {
+					together = h.Name
+				}
+			}
+			if ex.TextB != "" && apart != "" && together != "" {
+				p.add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.pair", File: ex.File, Line: ex.Line,
+					Summary: fmt.Sprintf("head %q reads the two texts of a row one by one, head %q both at once: a row cannot have labels of both", apart, together),
+					Remedy:  "give the labels in two rows"})
+				return
+			}
+		}
 	}
 }

@@ -1,0 +1,112 @@
+// Command fewshot compares the ways to learn from a few examples: islm fewshot
+// on a data set, ten draws, the chosen method beside the baselines. It appends one
+// JSON row per method and draw, and one with the comparison.
+//
+//	go run ./bench/fewshot -data phrasebank-50agree=DIR -data clinc150=DIR -shots 8
+//
+// A run that was cut short goes on; data sets whose comparison is in the file are
+// passed over.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// row is one line of the file.
+type row struct {
+	Data     string `json:"data"`
+	Shots    int    `json:"shots"`
+	Base     string `json:"base"`
+	Compared any    `json:"compared,omitempty"` // the last row of a data set
+	Chosen   string `json:"chosen,omitempty"`
+	CV       any    `json:"cv,omitempty"`
+	One      any    `json:"row,omitempty"`
+}
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	var sets []string
+	bin := flag.String("islm", "bin/islm", "the program")
+	out := flag.String("rows", "bench/results/fewshot.jsonl", "file of rows")
+	work := flag.String("work", "runs/bench-fewshot", "folder of the runs")
+	base := flag.String("base", "all-MiniLM-L6-v2", "base model")
+	shots := flag.Int("shots", 8, "examples of each class")
+	flag.Func("data", "NAME=FOLDER of a data set (repeatable)", func(s string) error {
+		if !strings.Contains(s, "=") {
+			return errors.New("NAME=FOLDER is wanted")
+		}
+		sets = append(sets, s)
+		return nil
+	})
+	flag.Parse()
+	done := map[string]bool{}
+	if f, err := os.Open(*out); err == nil {
+		lines := bufio.NewScanner(f)
+		lines.Buffer(nil, 1<<20)
+		for lines.Scan() {
+			var r row
+			if json.Unmarshal(lines.Bytes(), &r) == nil && r.Compared != nil {
+				done[fmt.Sprint(r.Data, r.Shots, r.Base)] = true
+			}
+		}
+		f.Close() //nolint:errcheck,gosec // only read
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, s := range sets {
+		name, dir, _ := strings.Cut(s, "=")
+		if done[fmt.Sprint(name, *shots, *base)] {
+			continue
+		}
+		folder := filepath.Join(*work, fmt.Sprintf("%s-%d", name, *shots))
+		cmd := exec.Command(*bin, "fewshot", "--data", dir, "--base", *base, "--shots", fmt.Sprint(*shots), "--out", folder, "--resume", "--json") //nolint:gosec // our own program
+		cmd.Stderr = os.Stderr
+		if _, err := cmd.Output(); err != nil {
+			return fmt.Errorf("islm fewshot on %s: %w", name, err)
+		}
+		data, err := os.ReadFile(filepath.Join(folder, "islm", "fewshot.json"))
+		if err != nil {
+			return err
+		}
+		var res struct {
+			Method   string           `json:"method"`
+			CV       map[string]any   `json:"cv"`
+			Rows     []map[string]any `json:"rows"`
+			Compared []map[string]any `json:"compared"`
+		}
+		if err := json.Unmarshal(data, &res); err != nil {
+			return err
+		}
+		if err := os.MkdirAll(filepath.Dir(*out), 0o755); err != nil {
+			return err
+		}
+		f, err := os.OpenFile(*out, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+		if err != nil {
+			return err
+		}
+		enc := json.NewEncoder(f)
+		for _, r := range res.Rows {
+			err = errors.Join(err, enc.Encode(row{Data: name, Shots: *shots, Base: *base, One: r}))
+		}
+		err = errors.Join(err, enc.Encode(row{Data: name, Shots: *shots, Base: *base, Chosen: res.Method, CV: res.CV, Compared: res.Compared}), f.Close())
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
