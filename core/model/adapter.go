@@ -303,6 +303,12 @@ type places struct {
 }
 
 func adapted(cfg *hf.Config) places {
+	if cfg.ModelType == "gpt2" {
+		return places{
+			lowRank: []string{"c_attn"}, scaled: []string{"c_attn", "mlp.c_proj"}, inputs: []string{"mlp.c_proj"},
+			maps: []string{"attn.c_proj", "mlp.c_proj"},
+		}
+	}
 	return places{
 		lowRank: []string{"query", "value"}, scaled: []string{"key", "output.dense", "value"}, inputs: []string{"output.dense"},
 		norms: []string{"attention.output.LayerNorm", "output.LayerNorm"},

@@ -116,7 +116,7 @@ func (b *Bert) Encode(in *Input, pass *Pass) *torch.Tensor {
 		x = b.tuning.prompted(x)
 		t = x.Size(1)
 		// A prefix takes the first positions, as transformers counts them.
-		shift := int64(b.tuning.shift())
+		shift := int64(b.tuning.shift() + b.cfg.FirstPosition)
 		place := b.position.Value.Narrow(0, shift, t)
 		if in.positions != nil {
 			place = torch.Embedding(b.position.Value.Narrow(0, shift, b.position.Value.Size(0)-shift), in.positions)

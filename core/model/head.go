@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"slices"
 
+	"github.com/islm-dev/islm/core/model/hf"
 	"github.com/islm-dev/islm/core/recipe"
 	"github.com/islm-dev/islm/core/torch"
 	"github.com/islm-dev/islm/sdk"
@@ -17,6 +18,7 @@ import (
 type Head struct {
 	Spec    sdk.HeadSpec
 	Outputs []string // names of the classes, labels or tags
+	dense   linear   // RoBERTa's layer before out; weight nil = none
 	out     linear
 	crf     *crf     // nil unless Spec.CRF
 	lm      *lm      // nil unless the head is a language model
@@ -103,7 +105,9 @@ func checkSpec(spec sdk.HeadSpec) (diags sdk.Diagnostics) {
 
 // usesPooler reports whether a head reads the pooler's vector, as transformers'
 // BertForSequenceClassification does.
-func usesPooler(spec sdk.HeadSpec) bool { return pools(spec) && spec.Pooling == "" }
+func usesPooler(cfg *hf.Config, spec sdk.HeadSpec) bool {
+	return pools(spec) && spec.Pooling == "" && !cfg.OwnHeads() && !cfg.Causal()
+}
 
 // pools reports whether a head reads one vector of each text.
 func pools(spec sdk.HeadSpec) bool {
@@ -118,8 +122,8 @@ func pools(spec sdk.HeadSpec) bool {
 func readsTokens(spec sdk.HeadSpec) bool { return spec.Kind == sdk.KindTag || isLM(spec) }
 
 // readsFirst reports whether a head reads the first position's vector only.
-func readsFirst(spec sdk.HeadSpec) bool {
-	return pools(spec) && (spec.Pooling == "" || spec.Pooling == "cls")
+func readsFirst(cfg *hf.Config, spec sdk.HeadSpec) bool {
+	return !cfg.Causal() && pools(spec) && (spec.Pooling == "" || spec.Pooling == "cls")
 }
 
 // logits is the number of values that the linear layer gives.
@@ -157,7 +161,7 @@ type encoded struct {
 func (m *Model) encode(in *Input, pass *Pass) *encoded {
 	e := &encoded{m: m, in: in}
 	encoding := *pass
-	encoding.First = pass.States == nil && len(m.Heads) > 0 && !slices.ContainsFunc(m.Heads, func(h *Head) bool { return !readsFirst(h.Spec) })
+	encoding.First = pass.States == nil && len(m.Heads) > 0 && !slices.ContainsFunc(m.Heads, func(h *Head) bool { return !readsFirst(m.Config, h.Spec) })
 	torch.Autocast(m.device, pass.BF16, func() { e.hidden = m.Encoder.Encode(in, &encoding) })
 	e.hidden = e.hidden.ToDType(torch.Float32)
 	e.first = e.hidden.Select(1, 0)
@@ -189,6 +193,18 @@ func (e *encoded) pool(kind string) *torch.Tensor {
 		}
 		return e.hidden.MaskedFill(padding, 0).Sum(1).Mul(torch.FromFloat32(inverse, n, 1).ToDevice(e.m.device))
 	}
+	switch {
+	case e.m.Config.Causal():
+		// The last position has seen the whole row.
+		last := make([]int64, len(e.in.Rows))
+		for i, k := range e.in.lengths {
+			last[i] = int64(i*e.in.Width + k - 1)
+		}
+		flat := e.hidden.Reshape(int64(len(last)*e.in.Width), int64(e.m.Encoder.Hidden()))
+		return flat.IndexSelect(0, torch.FromInt64(last, int64(len(last))).ToDevice(e.m.device))
+	case e.m.Config.OwnHeads():
+		return e.hidden.Select(1, 0)
+	}
 	if e.pooled == nil {
 		e.pooled = e.m.pooler.apply(e.first).Tanh()
 	}
@@ -200,6 +216,16 @@ func (h *Head) scores(e *encoded, rows []int64, pass *Pass) *torch.Tensor {
 	x := h.drop(e.pool(h.Spec.Pooling), e.in, pass)
 	if len(rows) < len(e.in.Rows) {
 		x = x.IndexSelect(0, torch.FromInt64(rows, int64(len(rows))).ToDevice(e.m.device))
+	}
+	if h.dense.weight != nil {
+		x = h.dense.apply(x).Tanh()
+		if pass.Train && h.dropout > 0 {
+			mask := pass.mask(h.place+placeSecond, e.in)
+			if mask.Rows = e.in.Keys; len(rows) < len(e.in.Rows) {
+				mask.Rows = mask.Rows.IndexSelect(0, torch.FromInt64(rows, int64(len(rows))))
+			}
+			x = torch.Dropout(x, h.dropout, mask)
+		}
 	}
 	return h.out.apply(x)
 }

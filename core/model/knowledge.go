@@ -143,9 +143,11 @@ func (l *loader) knowledge() error {
 		}
 	}
 	l.m.knowledge = k
-	if b, ok := l.m.Encoder.(*Bert); ok {
-		b.knowledge = k
+	b, ok := l.m.Encoder.(*Bert)
+	if !ok {
+		return fmt.Errorf("knowledge.inject: a model of type %s takes no knowledge inside; %s do", l.cfg.ModelType, "bert, roberta and xlm-roberta")
 	}
+	b.knowledge = k
 	return nil
 }
 

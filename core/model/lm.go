@@ -5,6 +5,7 @@ package model
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/islm-dev/islm/core/model/hf"
 	"github.com/islm-dev/islm/core/recipe"
@@ -41,20 +42,37 @@ func (l *loader) lm(spec sdk.HeadSpec, find func(name string) *hf.Weight) (*lm, 
 	for _, t := range l.cfg.LMHead() {
 		name := spec.Name + "." + t.Name
 		from := find(name)
-		if t.Name == hf.BertLM+"bias" && !l.cfg.TieWords {
+		if stem, ok := strings.CutSuffix(name, ".bias"); ok && hf.DecoderBias(t.Name) && !l.cfg.TieWords {
 			// A decoder of its own adds its own bias in transformers.
-			if x := find(spec.Name + "." + hf.BertLM + "decoder.bias"); x != nil {
+			if x := find(stem + ".decoder.bias"); x != nil {
 				from = x
 			}
 		}
 		own[t.Name] = l.param(hf.Tensor{Name: name, Shape: t.Shape}, spec.Name, from)
 	}
-	at := hf.BertLM
-	out.transform.dense = linear{own[at+"transform.dense.weight"], own[at+"transform.dense.bias"]}
-	out.transform.norm = layerNorm{own[at+"transform.LayerNorm.weight"], own[at+"transform.LayerNorm.bias"], l.cfg.LayerNormEps}
-	out.decoder = linear{own[at+"decoder.weight"], own[at+"bias"]}
+	for name, p := range own {
+		switch {
+		case strings.HasSuffix(name, "dense.weight"):
+			out.transform.dense.weight = p
+		case strings.HasSuffix(name, "dense.bias"):
+			out.transform.dense.bias = p
+		case strings.HasSuffix(name, "LayerNorm.weight"), strings.HasSuffix(name, "layer_norm.weight"):
+			out.transform.norm.weight = p
+		case strings.HasSuffix(name, "LayerNorm.bias"), strings.HasSuffix(name, "layer_norm.bias"):
+			out.transform.norm.bias = p
+		case strings.HasSuffix(name, ".weight"):
+			out.decoder.weight = p
+		default:
+			out.decoder.bias = p
+		}
+	}
+	out.transform.norm.eps = l.cfg.LayerNormEps
 	if l.cfg.TieWords {
 		out.decoder.weight = l.m.Encoder.Tie()
+	}
+	if l.cfg.ModelType != "bert" {
+		out.act = (*torch.Tensor).Gelu // RoBERTa's, whatever the encoder has
+		return out, nil
 	}
 	var err error
 	out.act, err = activation(l.cfg.Act)

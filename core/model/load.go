@@ -90,8 +90,22 @@ func Load(dir string, heads []sdk.HeadSpec, opt Options) (_ *Model, diags sdk.Di
 	}
 	lm := slices.ContainsFunc(heads, isLM)
 	l.diags.Add(hf.Check(base, cfg, weights, func(name string) bool {
-		return strings.HasPrefix(name, "classifier.") || lm && strings.HasPrefix(name, hf.BertLM)
+		return strings.HasPrefix(name, "classifier.") || strings.HasPrefix(name, "score.") ||
+			lm && (strings.HasPrefix(name, hf.BertLM) || strings.HasPrefix(name, hf.PlainLM))
 	})...)
+	for _, spec := range heads {
+		bad := func(format string, args ...any) {
+			l.diags.Add(sdk.Diagnostic{Code: "head.architecture", Path: "heads." + spec.Name, Summary: fmt.Sprintf("head %q: ", spec.Name) + fmt.Sprintf(format, args...)})
+		}
+		switch {
+		case spec.Kind == sdk.KindCLM && !cfg.Causal():
+			bad("a causal language model (clm.v0) needs a causal encoder such as gpt2, the base is of type %s; use mlm.v0", cfg.ModelType)
+		case spec.Kind == sdk.KindMLM && cfg.Causal():
+			bad("a masked language model (mlm.v0) cannot stand on the causal encoder of a %s; use clm.v0", cfg.ModelType)
+		case spec.Pooling == "cls" && cfg.Causal():
+			bad("pooling cls: the first position of a %s sees nothing of the text; leave it out for the last one", cfg.ModelType)
+		}
+	}
 	if l.diags.HasErrors() {
 		return nil, l.diags
 	}
@@ -107,7 +121,7 @@ func Load(dir string, heads []sdk.HeadSpec, opt Options) (_ *Model, diags sdk.Di
 
 // ReadsPooler reports whether a head reads the pooler's vector.
 func (m *Model) ReadsPooler() bool {
-	return slices.ContainsFunc(m.Heads, func(h *Head) bool { return usesPooler(h.Spec) })
+	return slices.ContainsFunc(m.Heads, func(h *Head) bool { return usesPooler(m.Config, h.Spec) })
 }
 
 // loader is one Load.
@@ -172,14 +186,26 @@ func (l *loader) openOwn(name, what string) *safetensors.File {
 	return nil
 }
 
+// newEncoder is the encoder of the config's architecture; get returns weights by
+// canonical name.
+func newEncoder(cfg *hf.Config, get func(hf.Tensor) *Param) (Encoder, error) {
+	switch cfg.ModelType {
+	case "bert", "roberta", "xlm-roberta":
+		return newBert(cfg, get)
+	case "gpt2":
+		return newGPT2(cfg, get)
+	}
+	return nil, fmt.Errorf("build the encoder: unknown model type %q", cfg.ModelType)
+}
+
 func (l *loader) build(heads []sdk.HeadSpec) error {
-	bert, err := newBert(l.cfg, func(t hf.Tensor) *Param { return l.param(t, "", l.find(t.Name)) })
-	l.m.Encoder = bert
+	var err error
+	l.m.Encoder, err = newEncoder(l.cfg, func(t hf.Tensor) *Param { return l.param(t, "", l.find(t.Name)) })
 	if err != nil {
 		return err
 	}
 	// Language models do not read the pooler, but keep it for later heads.
-	if slices.ContainsFunc(heads, usesPooler) || !slices.ContainsFunc(heads, func(s sdk.HeadSpec) bool { return !isLM(s) }) && l.find("pooler.dense.weight") != nil {
+	if slices.ContainsFunc(heads, func(s sdk.HeadSpec) bool { return usesPooler(l.cfg, s) }) || !slices.ContainsFunc(heads, func(s sdk.HeadSpec) bool { return !isLM(s) }) && l.find("pooler.dense.weight") != nil {
 		var parts []*Param
 		for _, t := range l.cfg.Pooler() {
 			parts = append(parts, l.param(t, "", l.find(t.Name)))
@@ -229,7 +255,7 @@ func (l *loader) head(spec sdk.HeadSpec) (*Head, error) {
 	if spec.Dropout != nil {
 		h.dropout = *spec.Dropout
 	}
-	k, width := logits(spec), int64(l.cfg.HiddenSize)
+	k := logits(spec)
 	prefix := spec.Name + "."
 	find := l.findOwn
 	if l.isPrimary(spec) {
@@ -249,13 +275,13 @@ func (l *loader) head(spec sdk.HeadSpec) (*Head, error) {
 	}
 	if isLM(spec) {
 		var err error
-		h.dropout = 0 // transformers has none there
+		h.dropout = 0 // transformers has none there, nor before a decoder's classifier
 		h.lm, err = l.lm(spec, find)
 		return h, err
 	}
 	h.task = taskOf(spec.Kind)
 	if h.task != nil {
-		for _, t := range h.task.weights(spec, width) {
+		for _, t := range h.task.weights(spec, int64(l.cfg.HiddenSize)) {
 			t.Name = prefix + t.Name
 			h.own = append(h.own, l.param(t, spec.Name, find(t.Name)))
 		}
@@ -263,8 +289,19 @@ func (l *loader) head(spec sdk.HeadSpec) (*Head, error) {
 			return h, nil
 		}
 	}
-	h.out.weight = l.param(hf.Tensor{Name: prefix + "classifier.weight", Shape: []int64{k, width}}, spec.Name, find(prefix+"classifier.weight"))
-	h.out.bias = l.param(hf.Tensor{Name: prefix + "classifier.bias", Shape: []int64{k}}, spec.Name, find(prefix+"classifier.bias"))
+	parts := map[string]*Param{}
+	for _, t := range l.cfg.HeadWeights(spec.Kind == sdk.KindTag || spec.Pooling != "" && !l.cfg.Causal(), k) {
+		parts[t.Name] = l.param(hf.Tensor{Name: prefix + t.Name, Shape: t.Shape}, spec.Name, find(prefix+t.Name))
+	}
+	for _, stem := range []string{"classifier", "classifier.out_proj", "score"} {
+		if parts[stem+".weight"] != nil {
+			h.out = linear{parts[stem+".weight"], parts[stem+".bias"]}
+		}
+	}
+	h.dense = linear{parts["classifier.dense.weight"], parts["classifier.dense.bias"]}
+	if l.cfg.Causal() && spec.Kind != sdk.KindTag && spec.Dropout == nil {
+		h.dropout = 0
+	}
 	if spec.CRF {
 		part := func(name string, shape ...int64) *Param {
 			return l.param(hf.Tensor{Name: prefix + "crf." + name, Shape: shape}, spec.Name, find(prefix+"crf."+name))
@@ -291,23 +328,26 @@ func (l *loader) isPrimary(spec sdk.HeadSpec) bool {
 // param copies a weight from the file into libtorch's own, aligned memory, or
 // makes a new one.
 func (l *loader) param(t hf.Tensor, head string, from *hf.Weight) *Param {
-	p := &Param{Name: t.Name, Head: head}
+	p := &Param{Name: t.Name, Head: head, transposed: t.Transposed}
 	scope := torch.Open()
 	defer scope.Close()
 	switch {
-	case from != nil && !slices.Equal(from.Shape, t.Shape) && (l.opt.Trained || strings.Contains(t.Name, "."+hf.BertLM)):
+	case from != nil && !slices.Equal(from.Shape, t.FileShape()) && (l.opt.Trained || strings.Contains(t.Name, "."+hf.BertLM) || strings.Contains(t.Name, "."+hf.PlainLM)):
 		l.diags.Add(sdk.Diagnostic{
 			Code: "model.shape", File: from.File, Path: from.Key,
 			Summary: fmt.Sprintf("%s has the shape %v, the head %s needs %v", from.Key, from.Shape, head, t.Shape),
 		})
 		p.Value = torch.Zeros(torch.Float32, l.m.device, t.Shape...)
-	case from != nil && slices.Equal(from.Shape, t.Shape):
+	case from != nil && slices.Equal(from.Shape, t.FileShape()):
 		data, err := from.Read()
 		if err != nil {
 			l.fail("model.weights", from.File, err.Error())
 			data = make([]byte, t.Elements()*safetensors.ElementSize(from.DType))
 		}
-		p.Value = torch.FromBytes(data, elementType(from.DType), t.Shape...).To(torch.Float32, l.m.device)
+		p.Value = torch.FromBytes(data, elementType(from.DType), t.FileShape()...).To(torch.Float32, l.m.device)
+		if t.Transposed {
+			p.Value = p.Value.T().Contiguous()
+		}
 	case l.opt.Trained && head != "":
 		l.diags.Add(sdk.Diagnostic{
 			Code: "model.head", File: l.dir, Path: "heads." + head, Summary: fmt.Sprintf("the model has no head %q: the weight %s is missing", head, t.Name),
@@ -352,4 +392,8 @@ func decays(name string) bool {
 	return !strings.HasSuffix(name, ".bias") && !norm && !strings.Contains(name, ".crf.")
 }
 
-func isNorm(name string) bool { return strings.Contains(name, "LayerNorm") }
+// isNorm reports a weight or bias of a LayerNorm, whatever the architecture
+// calls it.
+func isNorm(name string) bool {
+	return slices.ContainsFunc([]string{"LayerNorm", "layer_norm", "layernorm", "ln_"}, func(s string) bool { return strings.Contains(name, s) })
+}

@@ -51,6 +51,7 @@ type Param struct {
 	Head  string // name of the head that owns it, "" = encoder and pooler
 
 	tuned       bool        // part of an adapter
+	transposed  bool        // a file holds it with the two dimensions exchanged
 	adapter     adapter     // of the linear map with this weight; nil = none
 	normAdapter normAdapter // of the LayerNorm with this weight; nil = none
 }
@@ -95,6 +96,7 @@ const (
 	placeEmbeddings = 0
 	placeLayers     = 16
 	placeHeads      = 1 << 32
+	placeSecond     = 1 << 33 // beyond a head's first
 )
 
 // Input is one padded batch on the model's device.

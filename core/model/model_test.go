@@ -187,7 +187,7 @@ func compareGrads(t *testing.T, m *Model, f *fixture, rename map[string]string) 
 	t.Helper()
 	seen := 0
 	for _, p := range m.Params() {
-		name := hf.Prefixed("bert", p.Name)
+		name := hf.Prefixed(m.Config.ModelType, p.Name)
 		if p.Head != "" {
 			name = strings.TrimPrefix(p.Name, p.Head+".")
 			if r, ok := rename[p.Name]; ok {
@@ -197,6 +197,9 @@ func compareGrads(t *testing.T, m *Model, f *fixture, rename map[string]string) 
 		g := p.Value.Grad()
 		require.NotNil(t, g, p.Name)
 		want, _ := f.tensor(t, "grad."+name)
+		if p.transposed {
+			g = g.T().Contiguous()
+		}
 		near(t, g.Float32s(), want, 1e-5, p.Name)
 		seen++
 	}

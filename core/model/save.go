@@ -12,6 +12,7 @@ import (
 	"github.com/islm-dev/islm/core/model/hf"
 	"github.com/islm-dev/islm/core/model/peft"
 	"github.com/islm-dev/islm/core/recipe"
+	"github.com/islm-dev/islm/core/torch"
 	"github.com/islm-dev/islm/core/torch/safetensors"
 	"github.com/islm-dev/islm/sdk"
 )
@@ -39,11 +40,11 @@ func (m *Model) Save(dir, primary string) error {
 		return fmt.Errorf("save model: there is no head %q for export.head", primary)
 	}
 	heads.Primary = primary
-	cfg.Architecture, cfg.Labels, cfg.ProblemType, cfg.Requires = "BertModel", nil, "", nil
+	cfg.Architecture, cfg.Labels, cfg.ProblemType, cfg.Requires = cfg.Arch().Class+"Model", nil, "", nil
 	prefixed, needsPooler := false, true
 	if at >= 0 {
 		needsPooler = describe(cfg, m.Heads[at].Spec)
-		prefixed = cfg.Architecture != "BertModel"
+		prefixed = cfg.Architecture != cfg.Arch().Class+"Model"
 	}
 
 	cfg.Requires = append(cfg.Requires, m.knowledge.requires()...)
@@ -56,7 +57,7 @@ func (m *Model) Save(dir, primary string) error {
 		}
 	}
 	for _, p := range m.params {
-		e := p.Entry()
+		e := p.fileEntry()
 		switch {
 		case m.tuning != nil && !p.Knowledge() && (p.Head == "" || p.Head == primary && strings.HasPrefix(p.Name, primary+".classifier.")):
 			// In the adapter, or the base's.
@@ -73,8 +74,8 @@ func (m *Model) Save(dir, primary string) error {
 		case p.Head == primary && !strings.HasPrefix(p.Name, primary+".crf."):
 			e.Name = strings.TrimPrefix(p.Name, primary+".")
 			main = append(main, e)
-			if e.Name == hf.BertLM+"bias" && !m.Config.TieWords {
-				e.Name = hf.BertLM + "decoder.bias" // transformers then has two
+			if hf.DecoderBias(e.Name) && !m.Config.TieWords {
+				e.Name = strings.TrimSuffix(e.Name, "bias") + "decoder.bias" // transformers then has two
 				main = append(main, e)
 			}
 		default:
@@ -127,21 +128,21 @@ func (m *Model) Save(dir, primary string) error {
 func describe(cfg *hf.Config, spec sdk.HeadSpec) (pooler bool) {
 	cfg.Labels = ConfigLabels(spec)
 	if spec.Kind == sdk.KindTag {
-		cfg.Architecture = "BertForTokenClassification"
+		cfg.Architecture = cfg.Arch().Class + "ForTokenClassification"
 		if spec.CRF {
 			cfg.Requires = append(cfg.Requires, "crf")
 		}
 		return false
 	}
-	if spec.Kind == sdk.KindMLM {
-		cfg.Labels, cfg.Architecture = nil, "BertForMaskedLM"
+	if isLM(spec) {
+		cfg.Labels, cfg.Architecture = nil, cfg.Arch().Class+cfg.Arch().LM
 		return false
 	}
 	if t := taskOf(spec.Kind); t != nil && t.logits(spec) == 0 {
-		cfg.Architecture, cfg.Labels = "BertModel", nil
+		cfg.Architecture, cfg.Labels = cfg.Arch().Class+"Model", nil
 		return false
 	}
-	cfg.Architecture = "BertForSequenceClassification"
+	cfg.Architecture = cfg.Arch().Class + "ForSequenceClassification"
 	cfg.ProblemType = "single_label_classification"
 	if spec.Kind == sdk.KindRegress || spec.Kind == sdk.KindRank && spec.Loss == "mse" {
 		cfg.ProblemType = "regression"
@@ -152,7 +153,7 @@ func describe(cfg *hf.Config, spec sdk.HeadSpec) (pooler bool) {
 	if spec.Pooling != "" {
 		cfg.Requires = append(cfg.Requires, "pooling-"+spec.Pooling)
 	}
-	return spec.Pooling == ""
+	return usesPooler(cfg, spec)
 }
 
 // ConfigLabels are the names of a head's logits, in order: id2label. A head
@@ -172,6 +173,20 @@ func (p *Param) Entry() safetensors.Entry {
 		Name: p.Name, DType: "F32", Shape: p.Value.Shape(),
 		Fill: func() ([]byte, error) { return p.Value.Bytes(), nil },
 	}
+}
+
+// fileEntry is Entry in the layout of transformers' file.
+func (p *Param) fileEntry() safetensors.Entry {
+	e := p.Entry()
+	if p.transposed {
+		e.Shape = []int64{e.Shape[1], e.Shape[0]}
+		e.Fill = func() ([]byte, error) {
+			scope := torch.Open()
+			defer scope.Close()
+			return p.Value.Detach().T().Contiguous().Bytes(), nil
+		}
+	}
+	return e
 }
 
 // replace writes a file beside its place and renames it.

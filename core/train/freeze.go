@@ -4,10 +4,10 @@ package train
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/islm-dev/islm/core/model"
+	"github.com/islm-dev/islm/core/model/hf"
 	"github.com/islm-dev/islm/core/recipe"
 )
 
@@ -17,7 +17,7 @@ import (
 func freeze(m *model.Model, f recipe.Frozen) {
 	for _, p := range m.Params() {
 		idle := p.Head == "" && strings.HasPrefix(p.Name, "pooler.") && !m.ReadsPooler()
-		p.Value.RequiresGrad(!idle && !holds(f, p, m.NewPooler))
+		p.Value.RequiresGrad(!idle && !holds(m.Config, f, p, m.NewPooler))
 	}
 }
 
@@ -68,21 +68,19 @@ func (t *trainer) thaw() {
 }
 
 // holds reports whether a parameter keeps its value.
-func holds(f recipe.Frozen, p *model.Param, newPooler bool) bool {
+func holds(cfg *hf.Config, f recipe.Frozen, p *model.Param, newPooler bool) bool {
 	if p.Head != "" {
 		return false
 	}
-	switch {
-	case strings.HasPrefix(p.Name, "embeddings."):
-		return f.Embeddings
-	case strings.HasPrefix(p.Name, "pooler."):
+	if strings.HasPrefix(p.Name, "pooler.") {
 		return f.Encoder && !newPooler
 	}
-	rest, ok := strings.CutPrefix(p.Name, "encoder.layer.")
-	if !ok {
-		return false
+	layer, end := cfg.Layer(p.Name)
+	switch {
+	case end:
+		return f.Encoder
+	case layer < 0:
+		return f.Embeddings && !p.Knowledge()
 	}
-	number, _, _ := strings.Cut(rest, ".")
-	i, err := strconv.Atoi(number)
-	return err == nil && i < len(f.Layers) && f.Layers[i]
+	return layer < len(f.Layers) && f.Layers[layer]
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/islm-dev/islm/core/model"
+	"github.com/islm-dev/islm/core/model/hf"
 	"github.com/islm-dev/islm/core/recipe"
 )
 
@@ -38,7 +39,7 @@ func TestHolds(t *testing.T) {
 	f, err := plan.Frozen(12)
 	require.NoError(t, err)
 	held := func(name, head string, newPooler bool) bool {
-		return holds(f, &model.Param{Name: name, Head: head}, newPooler)
+		return holds(&hf.Config{ModelType: "bert"}, f, &model.Param{Name: name, Head: head}, newPooler)
 	}
 	require.True(t, held("embeddings.LayerNorm.bias", "", false))
 	require.True(t, held("encoder.layer.2.output.dense.bias", "", false))

@@ -250,11 +250,15 @@ func TestFreezing(t *testing.T) {
 	require.NoError(t, err)
 	defer before.Close()
 	for item, frozen := range map[string]func(string) bool{
-		"embeddings": func(n string) bool { return holds(recipe.Frozen{Embeddings: true}, &model.Param{Name: n}, false) },
-		"layers 0-0": func(n string) bool { return holds(recipe.Frozen{Layers: []bool{true}}, &model.Param{Name: n}, false) },
-		"encoder":    func(string) bool { return true },
+		"embeddings": func(n string) bool {
+			return holds(&hf.Config{ModelType: "bert"}, recipe.Frozen{Embeddings: true}, &model.Param{Name: n}, false)
+		},
+		"layers 0-0": func(n string) bool {
+			return holds(&hf.Config{ModelType: "bert"}, recipe.Frozen{Layers: []bool{true}}, &model.Param{Name: n}, false)
+		},
+		"encoder": func(string) bool { return true },
 		"all but top 1": func(n string) bool {
-			return holds(recipe.Frozen{Embeddings: true, Layers: []bool{true, false}}, &model.Param{Name: n}, false)
+			return holds(&hf.Config{ModelType: "bert"}, recipe.Frozen{Embeddings: true, Layers: []bool{true, false}}, &model.Param{Name: n}, false)
 		},
 	} {
 		t.Run(item, func(t *testing.T) {

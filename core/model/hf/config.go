@@ -30,17 +30,22 @@ const (
 // every other field as it was, so that a saved folder keeps them.
 type Config struct {
 	Architecture string // first of `architectures`; "" when the list is empty
-	ModelType    string // "bert"
+	ModelType    string // one of Supported
 
 	VocabSize    int
 	HiddenSize   int
 	Layers       int
 	Heads        int
 	Intermediate int
-	MaxPositions int
+	MaxPositions int // positions that a row may fill
 	TypeVocab    int
 	Act          string // gelu | gelu_new | relu | tanh | silu
 
+	// FirstPosition is the row of the position embeddings of the first token:
+	// after the padding id in RoBERTa, else 0.
+	FirstPosition int
+
+	EmbeddingDropout  float64
 	HiddenDropout     float64
 	AttentionDropout  float64
 	ClassifierDropout *float64 // nil = HiddenDropout
@@ -55,9 +60,6 @@ type Config struct {
 
 	rest map[string]json.RawMessage
 }
-
-// Supported lists the model types that core/model can build.
-func Supported() []string { return []string{"bert"} }
 
 // HeadDropout is the dropout before a classifier: classifier_dropout, else
 // hidden_dropout_prob, as in transformers.
@@ -130,41 +132,16 @@ func ParseConfig(name string, data []byte) (*Config, sdk.Diagnostics) {
 		return nil, p.diags
 	}
 
-	p.size("vocab_size", &c.VocabSize, 0)
-	p.size("hidden_size", &c.HiddenSize, 0)
-	p.size("num_hidden_layers", &c.Layers, 0)
-	p.size("num_attention_heads", &c.Heads, 0)
-	p.size("intermediate_size", &c.Intermediate, 0)
-	p.size("max_position_embeddings", &c.MaxPositions, 512)
-	p.size("type_vocab_size", &c.TypeVocab, 2)
+	c.HiddenDropout, c.AttentionDropout, c.InitRange = 0.1, 0.1, 0.02
+	arch := c.Arch()
+	arch.read(&p, c)
 	if c.HiddenSize > 0 && c.Heads > 0 && c.HiddenSize%c.Heads != 0 {
 		p.fail("model.config", "num_attention_heads", fmt.Sprintf("hidden_size %d is not a multiple of num_attention_heads %d", c.HiddenSize, c.Heads), "")
 	}
-	c.Act = "gelu"
-	p.get("hidden_act", &c.Act)
 	if !slices.Contains([]string{"gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "tanh", "silu", "swish"}, c.Act) {
 		p.fail("model.config", "hidden_act", "unknown activation "+strconv.Quote(c.Act), "known: gelu, gelu_new, gelu_pytorch_tanh, relu, tanh, silu")
 	}
-	position := "absolute"
-	p.get("position_embedding_type", &position)
-	if position != "absolute" {
-		p.fail("model.config", "position_embedding_type", "position embeddings of type "+strconv.Quote(position)+" are not supported", "use a model with absolute position embeddings")
-	}
-	decoder := false
-	p.get("is_decoder", &decoder)
-	if decoder {
-		p.fail("model.config", "is_decoder", "a BERT used as a decoder is not supported", "")
-	}
-	c.HiddenDropout, c.AttentionDropout, c.InitRange, c.LayerNormEps = 0.1, 0.1, 0.02, 1e-12
-	p.share("hidden_dropout_prob", &c.HiddenDropout)
-	p.share("attention_probs_dropout_prob", &c.AttentionDropout)
-	if p.has("classifier_dropout") {
-		v := 0.0
-		p.share("classifier_dropout", &v)
-		c.ClassifierDropout = &v
-	}
 	p.positive("initializer_range", &c.InitRange)
-	p.positive("layer_norm_eps", &c.LayerNormEps)
 	p.get("pad_token_id", &c.PadTokenID)
 	p.get("problem_type", &c.ProblemType)
 	c.TieWords = true
@@ -197,19 +174,7 @@ func (c *Config) Encode() ([]byte, error) {
 	out["architectures"] = []string{c.Architecture}
 	out["model_type"] = c.ModelType
 	out["vocab_size"] = c.VocabSize
-	out["hidden_size"] = c.HiddenSize
-	out["num_hidden_layers"] = c.Layers
-	out["num_attention_heads"] = c.Heads
-	out["intermediate_size"] = c.Intermediate
-	out["max_position_embeddings"] = c.MaxPositions
-	out["type_vocab_size"] = c.TypeVocab
-	out["hidden_act"] = c.Act
-	out["hidden_dropout_prob"] = c.HiddenDropout
-	out["attention_probs_dropout_prob"] = c.AttentionDropout
-	out["classifier_dropout"] = c.ClassifierDropout
-	out["initializer_range"] = c.InitRange
-	out["layer_norm_eps"] = c.LayerNormEps
-	out["pad_token_id"] = c.PadTokenID
+	c.Arch().write(c, out)
 	if c.Labels != nil {
 		id2label, label2id := make(map[string]string, len(c.Labels)), make(map[string]int, len(c.Labels))
 		for i, l := range c.Labels {
@@ -297,6 +262,15 @@ func (p *parser) size(key string, into *int, def int) {
 	p.get(key, into)
 	if len(p.diags) == before && (*into <= 0 || *into > 1<<30) {
 		p.fail("model.config", key, fmt.Sprintf("%s is %d, not a size", key, *into), "")
+	}
+}
+
+// dropout reads a dropout that may be absent.
+func (p *parser) dropout(key string, into **float64) {
+	if p.has(key) {
+		v := 0.0
+		p.share(key, &v)
+		*into = &v
 	}
 }
 

@@ -206,7 +206,7 @@ func weightsDiag(path, what string, err error) sdk.Diagnostic {
 // caller reads (task heads).
 func Check(dir string, cfg *Config, w *Weights, known func(name string) bool) (diags sdk.Diagnostics) {
 	config := filepath.Join(dir, ConfigFile)
-	if word, ok := w.Find("embeddings.word_embeddings.weight"); ok && len(word.Shape) == 2 {
+	if word, ok := w.Find(cfg.Words()); ok && len(word.Shape) == 2 {
 		mismatch := func(key string, said int, found int64) {
 			diags.Add(sdk.Diagnostic{
 				Code: "model.shape", File: config, Path: key,
@@ -232,15 +232,15 @@ func Check(dir string, cfg *Config, w *Weights, known func(name string) bool) (d
 		case !ok:
 			diags.Add(sdk.Diagnostic{
 				Code: "model.key", File: strings.Join(w.Files, ", "), Path: t.Name,
-				Summary: fmt.Sprintf("the weight %s is missing (expected shape %v)", t.Name, t.Shape),
+				Summary: fmt.Sprintf("the weight %s is missing (expected shape %v)", t.Name, t.FileShape()),
 			})
-		case !slices.Equal(x.Shape, t.Shape):
-			if t.Name == "embeddings.word_embeddings.weight" && diags.HasErrors() {
+		case !slices.Equal(x.Shape, t.FileShape()):
+			if t.Name == cfg.Words() && diags.HasErrors() {
 				return // said above
 			}
 			diags.Add(sdk.Diagnostic{
 				Code: "model.shape", File: x.File, Path: x.Key,
-				Summary: fmt.Sprintf("%s has the shape %v, config.json makes it %v", x.Key, x.Shape, t.Shape),
+				Summary: fmt.Sprintf("%s has the shape %v, config.json makes it %v", x.Key, x.Shape, t.FileShape()),
 			})
 		case !slices.Contains([]string{"F32", "F16", "BF16", "F64"}, x.DType):
 			diags.Add(sdk.Diagnostic{
