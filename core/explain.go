@@ -221,10 +221,16 @@ func (x *explaining) remove(i int) {
 			without(v, func(int) bool { return true })
 		})
 	}
-	var spans []recipe.Mention
+	type mention struct {
+		recipe.Mention
+		text string
+	}
+	var spans []mention
 	if x.b.knowledge != nil && x.b.knowledge.graph != nil {
 		for _, text := range []string{ex.Text, ex.TextB} {
-			spans = append(spans, x.b.knowledge.graph.Link(text)...)
+			for _, m := range x.b.knowledge.graph.Link(text) {
+				spans = append(spans, mention{m, text[m.Start:m.End]})
+			}
 		}
 	}
 	next := 0
@@ -234,9 +240,9 @@ func (x *explaining) remove(i int) {
 			next++
 		}
 		what := RemovedShare{What: "mention"}
-		if next < len(spans) && spans[next].End <= len(ex.Text) {
+		if next < len(spans) {
 			s := spans[next]
-			what.Start, what.End, what.Text = s.Start, s.End, ex.Text[s.Start:s.End]
+			what.Start, what.End, what.Text = s.Start, s.End, s.text
 			what.Entity, what.Name = x.b.knowledge.graph.ID(p.Entity), x.b.knowledge.graph.Name(p.Entity)
 			next++
 		}

@@ -373,10 +373,14 @@ func (a *app) printLinked(view *kg.View, ex *sdk.Example, mentions []kg.Mention,
 			span.Candidates = append(span.Candidates, cand)
 		}
 		if why != nil {
-			for k, fact := range view.Facts(m.Entity) {
-				if k == facts {
-					break
-				}
+			known := view.Facts(m.Entity)
+			said := make([]recipe.GraphFact, len(known))
+			for k, fact := range known {
+				said[k] = recipe.GraphFact{Relation: fact.Relation, Object: fact.Object, Weight: fact.Weight}
+			}
+			order := corpus.RankFacts([]string{ex.Text}, span.Text, said)
+			for _, k := range order[:min(len(order), facts)] {
+				fact := said[k]
 				span.Facts = append(span.Facts, linkedFact{fact.Relation, fact.Object, fact.Weight})
 			}
 		}

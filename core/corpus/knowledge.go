@@ -240,12 +240,7 @@ func (k *Knowledge) write(t *token.Tokenizer, ex *sdk.Example, in *recipe.Inject
 	var chosen []choice
 	ranked := make([][]int, len(linked))
 	known := make([][]factPieces, len(linked))
-	seen := map[string]int{}
-	for _, text := range []string{ex.Text, ex.TextB} {
-		for _, w := range foldedWords(text) {
-			seen[w]++
-		}
-	}
+	seen := countWords(ex.Text, ex.TextB)
 	for i, m := range linked {
 		known[i] = k.factsOf(t, m.Entity)
 		ranked[i] = rank(known[i], seen, foldedWords(m.surface))
@@ -268,6 +263,28 @@ func (k *Knowledge) write(t *token.Tokenizer, ex *sdk.Example, in *recipe.Inject
 		in.Facts = append(in.Facts, recipe.InjectedFact{Mention: int32(c.mention), Length: int32(len(ids)), Fact: int32(c.fact)})
 		in.Pieces = append(in.Pieces, ids...)
 	}
+}
+
+// RankFacts orders the facts of a mention as injection chooses them: the indexes
+// of facts, the first to be written first. texts are those of the example, surface
+// the words of the mention.
+func RankFacts(texts []string, surface string, facts []recipe.GraphFact) []int {
+	known := make([]factPieces, len(facts))
+	for i, f := range facts {
+		known[i] = factPieces{words: foldedWords(f.Object), weight: f.Weight}
+	}
+	return rank(known, countWords(texts...), foldedWords(surface))
+}
+
+// countWords says how often each folded word occurs in texts.
+func countWords(texts ...string) map[string]int {
+	seen := map[string]int{}
+	for _, text := range texts {
+		for _, w := range foldedWords(text) {
+			seen[w]++
+		}
+	}
+	return seen
 }
 
 // rank orders the facts of an entity by weight · (1 + the share of the object's
