@@ -114,6 +114,7 @@ func pick(c *edit.Context, n int) int {
 // behind its long form.
 func definedBefore(t string, start, end int, forms []string) bool {
 	before := strings.TrimRight(t[:start], " ")
+	end += len(t[end:]) - len(strings.TrimLeft(t[end:], " ")) // texts of corpora have blanks at brackets
 	for _, open := range [...]string{"(", "（"} {
 		if rest, ok := strings.CutSuffix(before, open); ok && end < len(t) && (t[end] == ')' || strings.HasPrefix(t[end:], "）")) {
 			rest = strings.TrimRight(rest, " ")
@@ -129,7 +130,7 @@ func definedBefore(t string, start, end int, forms []string) bool {
 
 // pastDefinition goes past the short form in brackets that follows its long form.
 func pastDefinition(t string, end int, short string) int {
-	for _, b := range [...][2]string{{" (", ")"}, {"（", "）"}, {"(", ")"}} {
+	for _, b := range [...][2]string{{" (", ")"}, {" ( ", " )"}, {"（", "）"}, {"(", ")"}} {
 		if d := b[0] + short + b[1]; strings.HasPrefix(t[end:], d) {
 			return end + len(d)
 		}

@@ -219,7 +219,7 @@ func splitSentences(t string, start, end int) []sdkToken {
 			continue
 		case '。', '！', '？', '；':
 		case '.', '!', '?':
-			if r == '.' && abbreviated(t[:i-1]) {
+			if r == '.' && abbreviated(strings.TrimRight(t[:i-1], " ")) {
 				continue
 			}
 		default:
@@ -237,8 +237,8 @@ func splitSentences(t string, start, end int) []sdkToken {
 				continue
 			}
 			next, _ := utf8.DecodeRuneInString(strings.TrimLeft(t[i:end], " "))
-			if unicode.IsLower(next) {
-				continue
+			if unicode.IsLower(next) || strings.ContainsRune(",;:%)]", next) || r == '.' && unicode.IsDigit(next) && endsInDigit(t[:i-1]) {
+				continue // also of corpora that set every sign apart: 34 . 5 % , et al . , 1998
 			}
 		}
 		add(i)
@@ -251,6 +251,11 @@ func splitSentences(t string, start, end int) []sdkToken {
 		add(to)
 	}
 	return out
+}
+
+func endsInDigit(t string) bool {
+	t = strings.TrimRight(t, " ")
+	return t != "" && t[len(t)-1] >= '0' && t[len(t)-1] <= '9'
 }
 
 // abbreviated reports that a point after t likely ends no sentence.
