@@ -332,6 +332,8 @@ func (r *resolver) apply(path string, value *sdk.Tree, at place) {
 			r.report(at, &problem{code: "recipe.schema", summary: fmt.Sprintf("unknown schema %q", clip(value.Text)), remedy: "this version reads " + Schema, index: -1})
 		}
 		return
+	case path == "tune" && !r.advice:
+		return // the search space of `islm tune`, which reads it itself
 	case path == "domain" && value.Kind != "map":
 		path = "domain.name"
 		at.path = path

@@ -59,6 +59,7 @@ var rules = []struct {
 	{"core/metric", []string{"sdk", "core/recipe"}},
 	{"core/fewshot", nil},
 	{"core/libtorch", []string{"sdk"}},
+	{"core/tune", []string{"sdk"}},
 	{"core/token/...", []string{"sdk", "core/token/..."}},
 	{"core/torch/safetensors", []string{"sdk"}},
 	{"core/torch/pickle", []string{"sdk", "core/torch/safetensors"}},

@@ -1,0 +1,387 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/islm-dev/islm/core"
+	"github.com/islm-dev/islm/core/metric"
+	"github.com/islm-dev/islm/core/recipe"
+	"github.com/islm-dev/islm/core/report"
+	"github.com/islm-dev/islm/core/tune"
+	"github.com/islm-dev/islm/sdk"
+)
+
+// tuning is one `islm tune`.
+type tuning struct {
+	runFlags
+	space    string
+	method   string
+	trials   int
+	round    int
+	parallel int
+	budgets  []int
+	seeds    int
+	keep     bool
+}
+
+func (a *app) tune() *cobra.Command {
+	f := tuning{}
+	cmd := &cobra.Command{
+		Use: "tune", Short: "Search the values of a recipe",
+		Long: `Search the values of a recipe.
+
+The space stands in the recipe file under tune:, or in --space: a list of values,
+{log: [LOW, HIGH]}, {uniform: [LOW, HIGH]} or {int: [LOW, HIGH]} for each key.
+Each trial is a training in a process of its own, scored on the validation data.
+--out gets the trials, trials.html and best.yaml; the same command goes on where
+it was stopped, and tries the same.`,
+		Example: `  islm tune --data news/ --space '{train.lr: {log: [1e-6, 1e-3]}, train.batch_size: [8, 16]}' --out search
+  islm tune --data news/ --recipe space.yaml --method halving --budgets 1,3,9 --trials 18 --out search
+  islm train --data news/ --recipe search/best.yaml`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.runTune(cmd, &f) },
+	}
+	f.register(cmd)
+	fl := cmd.Flags()
+	fl.StringVar(&f.space, "space", "", "search space, as YAML (wins over tune: in the recipe)")
+	fl.StringVar(&f.method, "method", tune.TPE, strings.Join(tune.Methods(), ", "))
+	fl.IntVar(&f.trials, "trials", 20, "trials; with halving those of the first rung, with grid at most so many")
+	fl.IntVar(&f.round, "round", 4, "trials that see the same history (tpe)")
+	fl.IntVar(&f.parallel, "parallel", 1, "trials at once; 0 is as many as cores and memory allow, by the first trial")
+	fl.IntSliceVar(&f.budgets, "budgets", []int{1, 3}, "epochs of the rungs of halving; the best third goes on")
+	fl.IntVar(&f.seeds, "seeds", 3, "seeds of the best recipe, for the noise beside the differences")
+	fl.BoolVar(&f.keep, "keep", false, "keep the models of the trials")
+	return cmd
+}
+
+func (a *app) runTune(cmd *cobra.Command, f *tuning) error {
+	if !slices.Contains(tune.Methods(), f.method) {
+		return usageError{fmt.Errorf("--method is one of %s", strings.Join(tune.Methods(), ", "))}
+	}
+	if f.out == "" {
+		return usageError{fmt.Errorf("--out names the folder of the search")}
+	}
+	if _, err := a.engine(); err != nil { // trials need it: say so now
+		return err
+	}
+	space, err := f.readSpace()
+	if err != nil {
+		return err
+	}
+	run, err := a.newRun(cmd, &f.runFlags, nil)
+	if err != nil {
+		return err
+	}
+	plan, err := run.Plan(cmd.Context())
+	if err != nil {
+		return err
+	}
+	train, err := a.childRuns(f.dev)
+	if err != nil {
+		return err
+	}
+	t := &trials{tuning: f, plan: plan, train: train}
+	for _, u := range []map[string]string{space.Random(plan.Seed, 0)} { // keys are checked before anything is trained
+		if _, err := t.recipe(u, 0, 0); err != nil {
+			return err
+		}
+	}
+	study := &tune.Study{Space: space, Method: f.method, Trials: f.trials, Seed: plan.Seed, Round: f.round, Parallel: f.parallel, Budgets: f.budgets,
+		File: filepath.Join(f.out, "trials.json"), Run: t.run, Done: func(x tune.Trial) {
+			a.say("trial %d: %.4f  %s %s", x.ID, x.Score, describe(x.Values), x.Error)
+		}}
+	if f.parallel == 0 {
+		if study.Parallel, err = f.fitting(cmd.Context(), *study); err != nil {
+			return err
+		}
+		a.say("%d trials at once", study.Parallel)
+	}
+	all, err := study.Search(cmd.Context())
+	if err != nil {
+		return err
+	}
+	ranked := tune.Ranked(all)
+	if len(ranked) == 0 {
+		return sdk.Diagnostics{{Severity: sdk.Error, Code: "tune.failed", Summary: "no trial came to a score: " + all[0].Error, Remedy: "try the recipe with islm train first"}}.Err()
+	}
+	best := ranked[0]
+	var noise []float64
+	if f.seeds > 1 {
+		if noise, err = t.noise(cmd.Context(), best); err != nil {
+			return err
+		}
+	}
+	return a.tuned(f, t, all, best, noise)
+}
+
+// readSpace takes the space of --space, else that of the recipe file.
+func (f *tuning) readSpace() (tune.Space, error) {
+	name, data := "--space", []byte(f.space)
+	if f.space == "" {
+		src, err := recipe.Open(f.recipe)
+		if err != nil {
+			return nil, err
+		}
+		if src.File != nil {
+			doc, ds := sdk.ParseYAML(src.File.Name, src.File.Data)
+			if err := ds.Err(); err != nil {
+				return nil, err
+			}
+			tree, _ := doc.Tree()
+			for _, pair := range tree.Pairs {
+				if pair.Key == "tune" {
+					space, ds := tune.SpaceOf(src.File.Name, pair.Value)
+					return space, ds.Err()
+				}
+			}
+		}
+		return nil, sdk.Diagnostics{{Severity: sdk.Error, Code: "tune.space", Summary: "there is no search space", Remedy: "write tune: in the recipe file, or --space '{train.lr: {log: [1e-6, 1e-3]}}'"}}.Err()
+	}
+	space, ds := tune.ParseSpace(name, data)
+	return space, ds.Err()
+}
+
+// fitting runs the first trial and says how many fit beside each other.
+func (f *tuning) fitting(ctx context.Context, s tune.Study) (int, error) {
+	s.Trials, s.Parallel = 1, 1
+	s.Budgets = s.Budgets[:min(1, len(s.Budgets))]
+	first, err := s.Search(ctx)
+	if err != nil || len(first) == 0 || first[0].Memory == 0 {
+		return 1, err
+	}
+	return max(1, min(runtime.NumCPU(), int(float64(available())*0.9/float64(first[0].Memory)))), nil
+}
+
+// available is the memory that new processes can have, in bytes; 0 = unknown.
+func available() int64 {
+	file, err := os.Open("/proc/meminfo")
+	if err != nil {
+		return 0
+	}
+	defer file.Close() //nolint:errcheck // only read
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		if rest, ok := strings.CutPrefix(lines.Text(), "MemAvailable:"); ok {
+			kb, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 64)
+			if err == nil {
+				return kb << 10
+			}
+		}
+	}
+	return 0
+}
+
+// trials trains the trials of a search.
+type trials struct {
+	*tuning
+	plan  *recipe.Plan
+	train func(ctx context.Context, recipeFile, out string) error
+}
+
+// recipe is the complete plan of a trial.
+func (t *trials) recipe(values map[string]string, budget int, seed uint64) (*recipe.Plan, error) {
+	sets := []string{"domain.advice=off"} // it is in the plan already
+	for _, k := range slices.Sorted(maps.Keys(values)) {
+		sets = append(sets, k+"="+values[k])
+	}
+	if budget > 0 {
+		sets = append(sets, fmt.Sprintf("train.epochs=%d", budget), "train.steps=auto")
+	}
+	if seed > 0 {
+		sets = append(sets, fmt.Sprintf("seed=%d", seed))
+	}
+	if t.parallel > 1 && t.plan.Train.Threads == 0 {
+		sets = append(sets, "train.threads=1")
+	}
+	plan, ds := recipe.Resolve(recipe.Sources{File: &recipe.File{Name: "plan of the search", Data: t.plan.YAML()}, Sets: sets})
+	return plan, ds.Err()
+}
+
+func (t *trials) run(ctx context.Context, x *tune.Trial) error {
+	return t.one(ctx, fmt.Sprintf("trial-%04d", x.ID), x, 0)
+}
+
+// one trains a trial; what goes wrong with it is its own matter, an interrupt not.
+func (t *trials) one(ctx context.Context, name string, x *tune.Trial, seed uint64) error {
+	plan, err := t.recipe(x.Values, x.Budget, seed)
+	if err != nil {
+		x.Error = strings.ReplaceAll(err.Error(), "\n", "; ")
+		return nil
+	}
+	file, out := filepath.Join(t.out, name+".yaml"), filepath.Join(t.out, name)
+	if err := os.MkdirAll(t.out, 0o755); err != nil {
+		return fmt.Errorf("make the folder of the search: %w", err)
+	}
+	if err := os.WriteFile(file, plan.YAML(), 0o644); err != nil {
+		return fmt.Errorf("write the recipe of %s: %w", name, err)
+	}
+	if err := t.train(ctx, file, out); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		x.Error = err.Error()
+		return nil
+	}
+	own := filepath.Join(out, core.Own)
+	log, err := report.ReadLog(filepath.Join(own, core.LogFile))
+	if err != nil {
+		return err
+	}
+	x.Score = math.Inf(-1)
+	for _, e := range log {
+		if v, ok := e.Values[report.ValueScore]; ok && e.Kind == recipe.EventValid {
+			x.Score = max(x.Score, v)
+		}
+	}
+	if math.IsInf(x.Score, -1) {
+		x.Error = "there are no validation examples to score it on"
+	}
+	m, err := metric.Load(filepath.Join(own, core.MetricsFile))
+	if err != nil {
+		return err
+	}
+	x.Seconds, x.Memory = m.Train.Seconds, m.Train.PeakRSSBytes
+	if t.keep {
+		return nil
+	}
+	return lighten(out)
+}
+
+// lighten leaves of a trial its plan, scores, log and report.
+func lighten(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name() != core.Own {
+			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	heavy, err := filepath.Glob(filepath.Join(dir, core.Own, "checkpoint-*"))
+	if err != nil {
+		return err
+	}
+	more, err := filepath.Glob(filepath.Join(dir, core.Own, "*.safetensors"))
+	for _, path := range append(heavy, more...) {
+		if err := os.RemoveAll(path); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// noise trains the best recipe with further seeds.
+func (t *trials) noise(ctx context.Context, best tune.Trial) ([]float64, error) {
+	var seeds []string
+	for i := 1; i < t.seeds; i++ {
+		seeds = append(seeds, strconv.FormatUint(t.plan.Seed+uint64(i), 10))
+	}
+	study := &tune.Study{Space: tune.Space{{Key: "seed", Choices: seeds}}, Method: tune.Grid, File: filepath.Join(t.out, fmt.Sprintf("seeds-%04d.json", best.ID)), Parallel: max(t.parallel, 1),
+		Run: func(ctx context.Context, x *tune.Trial) error {
+			one := tune.Trial{Values: best.Values, Budget: best.Budget}
+			seed, err := strconv.ParseUint(x.Values["seed"], 10, 64)
+			if err != nil {
+				return err
+			}
+			err = t.one(ctx, fmt.Sprintf("trial-%04d-seed-%d", best.ID, seed), &one, seed)
+			x.Score, x.Error, x.Seconds, x.Memory = one.Score, one.Error, one.Seconds, one.Memory
+			return err
+		}}
+	all, err := study.Search(ctx)
+	scores := []float64{best.Score}
+	for _, x := range tune.Ranked(all) {
+		scores = append(scores, x.Score)
+	}
+	return scores, err
+}
+
+// tuned writes best.yaml and trials.html and prints the table.
+func (a *app) tuned(f *tuning, t *trials, all []tune.Trial, best tune.Trial, noise []float64) error {
+	plan, err := t.recipe(best.Values, best.Budget, 0)
+	if err != nil {
+		return err
+	}
+	plan.Train.Threads = t.plan.Train.Threads
+	if err := os.WriteFile(filepath.Join(f.out, "best.yaml"), plan.YAML(), 0o644); err != nil {
+		return fmt.Errorf("write the best recipe: %w", err)
+	}
+	mean, deviation := spread(noise)
+	words := "the noise of seeds was not measured (--seeds)"
+	if len(noise) > 1 {
+		words = fmt.Sprintf("the best recipe with %d seeds: %.4f ± %.4f; differences below %.4f may be chance", len(noise), mean, deviation, 2*math.Sqrt2*deviation)
+	}
+	var rows []report.TrialRow
+	for _, x := range all {
+		rows = append(rows, report.TrialRow{ID: x.ID, Values: x.Values, Score: x.Score, Rung: x.Rung, Failed: x.Error})
+	}
+	if err := os.WriteFile(filepath.Join(f.out, "trials.html"), report.Trials("islm tune: "+f.method, rows, best.ID, words), 0o644); err != nil {
+		return fmt.Errorf("write the picture of the trials: %w", err)
+	}
+	if a.json {
+		return a.print(map[string]any{"out": f.out, "method": f.method, "best": best, "trials": all, "seeds": noise})
+	}
+	table := report.Table{Left: 2, Header: []string{"trial", "values", "epochs", "score", "to the best", "seconds"}}
+	for _, x := range tune.Ranked(all) {
+		mark := ""
+		if len(noise) > 1 && x.ID != best.ID && best.Score-x.Score < 2*math.Sqrt2*deviation {
+			mark = " (may be chance)"
+		}
+		budget := ""
+		if x.Budget > 0 {
+			budget = strconv.Itoa(x.Budget)
+		}
+		table.Rows = append(table.Rows, []string{strconv.Itoa(x.ID), describe(x.Values), budget, fmt.Sprintf("%.4f", x.Score), fmt.Sprintf("%+.4f%s", x.Score-best.Score, mark), fmt.Sprintf("%.0f", x.Seconds)})
+	}
+	for _, x := range all {
+		if x.Error != "" {
+			table.Rows = append(table.Rows, []string{strconv.Itoa(x.ID), describe(x.Values), "", "failed", clipText(x.Error, 60), ""})
+		}
+	}
+	fmt.Fprintln(a.stdout, table.String())
+	fmt.Fprintln(a.stdout, words)
+	a.say("%s", filepath.Join(f.out, "best.yaml"))
+	return nil
+}
+
+func clipText(s string, n int) string {
+	if r := []rune(s); len(r) > n {
+		return string(r[:n]) + "…"
+	}
+	return s
+}
+
+// spread is mean and standard deviation (n-1).
+func spread(v []float64) (mean, deviation float64) {
+	for _, x := range v {
+		mean += x / float64(len(v))
+	}
+	if len(v) < 2 {
+		return mean, 0
+	}
+	for _, x := range v {
+		deviation += (x - mean) * (x - mean) / float64(len(v)-1)
+	}
+	return mean, math.Sqrt(deviation)
+}
+
+func describe(values map[string]string) string {
+	var parts []string
+	for _, k := range slices.Sorted(maps.Keys(values)) {
+		parts = append(parts, k+"="+values[k])
+	}
+	return strings.Join(parts, " ")
+}

@@ -1,0 +1,222 @@
+package tune
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+)
+
+// Methods of a study.
+const (
+	Grid    = "grid"    // all combinations
+	Random  = "random"  // independent draws
+	TPE     = "tpe"     // Space.TPE
+	Halving = "halving" // successive halving of random draws (Jamieson and Talwalkar 2016)
+)
+
+// Methods lists them.
+func Methods() []string { return []string{Grid, Random, TPE, Halving} }
+
+// Study is one search.
+type Study struct {
+	Space  Space
+	Method string
+	Trials int // trials to run, in the first rung of halving; grid: most of them, 0 = all
+	Seed   uint64
+	// Round is how many trials see the same history: TPE learns between rounds.
+	Round    int // 0 = 1
+	Parallel int // trials at once; 0 = 1
+	Points   int // of a range in a grid; 0 = 3
+	// Budgets are the epochs of the rungs of halving, rising; of each rung the
+	// best 1/Eta go on.
+	Budgets []int
+	Eta     int    // 0 = 3
+	File    string // where finished trials are kept; "" = nowhere
+	// Run trains one trial and fills in its score; an error of the trial itself
+	// belongs in Trial.Error.
+	Run func(ctx context.Context, t *Trial) error
+	// Done hears each finished trial; nil is allowed.
+	Done func(t Trial)
+}
+
+// Search runs what is missing and returns all trials in the order of their IDs.
+func (s *Study) Search(ctx context.Context) ([]Trial, error) {
+	done, err := s.load()
+	if err != nil {
+		return nil, err
+	}
+	var all []Trial
+	switch s.Method {
+	case Grid:
+		for i, v := range s.Space.Grid(max(s.Points, 3*int(btof(s.Points == 0)))) {
+			if s.Trials > 0 && i >= s.Trials {
+				break
+			}
+			all = append(all, Trial{ID: i, Values: v})
+		}
+		return s.run(ctx, nil, all, done)
+	case Random, TPE:
+		for len(all) < s.Trials {
+			var round []Trial
+			for len(round) < max(s.Round, 1) && len(all)+len(round) < s.Trials {
+				t := Trial{ID: len(all) + len(round)}
+				if t.Values = s.Space.Random(s.Seed, t.ID); s.Method == TPE {
+					t.Values = s.Space.TPE(s.Seed, t.ID, all)
+				}
+				round = append(round, t)
+			}
+			if all, err = s.run(ctx, all, round, done); err != nil {
+				return all, err
+			}
+		}
+		return all, nil
+	case Halving:
+		return s.halve(ctx, done)
+	}
+	return nil, fmt.Errorf("tune: unknown method %q", s.Method)
+}
+
+func (s *Study) halve(ctx context.Context, done map[int]Trial) (all []Trial, err error) {
+	var rung []Trial
+	for i := range s.Trials {
+		rung = append(rung, Trial{ID: i, Values: s.Space.Random(s.Seed, i)})
+	}
+	eta := cmp.Or(s.Eta, 3)
+	for r, budget := range s.Budgets {
+		for i := range rung {
+			rung[i].Budget, rung[i].Rung = budget, r
+		}
+		begin := len(all)
+		if all, err = s.run(ctx, all, rung, done); err != nil || r+1 == len(s.Budgets) {
+			return all, err
+		}
+		best := Ranked(all[begin:])
+		best = best[:max(1, len(best)/eta)]
+		rung = nil
+		for _, t := range best {
+			rung = append(rung, Trial{ID: len(all) + len(rung), Values: t.Values, From: t.ID})
+		}
+	}
+	return all, nil
+}
+
+// Ranked sorts trials, the best first, and leaves failed ones out. Trials with a
+// larger budget come before others.
+func Ranked(trials []Trial) []Trial {
+	out := slices.DeleteFunc(slices.Clone(trials), func(t Trial) bool { return t.Error != "" })
+	slices.SortStableFunc(out, func(a, b Trial) int {
+		return cmp.Or(cmp.Compare(b.Rung, a.Rung), cmp.Compare(b.Score, a.Score), cmp.Compare(a.ID, b.ID))
+	})
+	return out
+}
+
+// run runs one round, several trials at once, and appends it to all.
+func (s *Study) run(ctx context.Context, all, round []Trial, done map[int]Trial) ([]Trial, error) {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, max(s.Parallel, 1))
+	errs := make([]error, len(round))
+	for i := range round {
+		if old, ok := done[round[i].ID]; ok {
+			if !sameValues(old, round[i]) {
+				return all, fmt.Errorf("the study in %s tried other values in trial %d: it was begun with another space, method or seed", s.File, old.ID)
+			}
+			round[i] = old
+			continue
+		}
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			if errs[i] = ctx.Err(); errs[i] != nil {
+				return
+			}
+			t := &round[i]
+			if errs[i] = s.Run(ctx, t); errs[i] != nil {
+				return
+			}
+			if math.IsNaN(t.Score) || math.IsInf(t.Score, 0) {
+				t.Error = cmp.Or(t.Error, "the score is not a number")
+				t.Score = 0
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			done[t.ID] = *t
+			errs[i] = s.save(done)
+			if s.Done != nil {
+				s.Done(*t)
+			}
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return all, err
+	}
+	return append(all, round...), nil
+}
+
+func sameValues(a, b Trial) bool {
+	if len(a.Values) != len(b.Values) || a.Budget != b.Budget {
+		return false
+	}
+	for k, v := range a.Values {
+		if b.Values[k] != v {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Study) load() (map[int]Trial, error) {
+	out := map[int]Trial{}
+	if s.File == "" {
+		return out, nil
+	}
+	data, err := os.ReadFile(s.File)
+	if errors.Is(err, fs.ErrNotExist) {
+		return out, nil
+	}
+	var all []Trial
+	if err == nil {
+		err = json.Unmarshal(data, &all)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the study: %w", err)
+	}
+	for _, t := range all {
+		out[t.ID] = t
+	}
+	return out, nil
+}
+
+func (s *Study) save(done map[int]Trial) error {
+	if s.File == "" {
+		return nil
+	}
+	var all []Trial
+	for _, t := range done {
+		all = append(all, t)
+	}
+	slices.SortFunc(all, func(a, b Trial) int { return a.ID - b.ID })
+	data, err := json.MarshalIndent(all, "", "  ")
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(s.File), 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(s.File+".tmp", append(data, '\n'), 0o644)
+	}
+	if err == nil {
+		err = os.Rename(s.File+".tmp", s.File)
+	}
+	if err != nil {
+		return fmt.Errorf("keep the trials: %w", err)
+	}
+	return nil
+}
