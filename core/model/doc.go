@@ -1,7 +1,7 @@
 // Package model builds encoders and task heads on core/torch, loads them from
 // Hugging Face folders and saves them there.
 //
-// A Model is one Encoder (today BERT; RoBERTa and decoders fit the same
+// A Model is one Encoder (BERT, RoBERTa, XLM-R, GPT-2 behind one
 // interface), an optional pooler, and the heads that a run's HeadSpecs ask for.
 // Weights carry the canonical names of package hf whatever the file called
 // them, and leave under the names that transformers expects.

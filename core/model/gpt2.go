@@ -77,12 +77,6 @@ func (g *GPT2) lookup(ids *torch.Tensor) *torch.Tensor {
 
 // Encode gives the last hidden states [B, T, Hidden].
 func (g *GPT2) Encode(in *Input, pass *Pass) *torch.Tensor {
-	return g.run(in, pass, nil)
-}
-
-// run computes the hidden states of in's positions. With a cache they follow
-// those that it holds, and it grows by them.
-func (g *GPT2) run(in *Input, pass *Pass, cache *cache) *torch.Tensor {
 	n, t := int64(len(in.Rows)), int64(in.Width)
 	embedding, hidden, attention := g.cfg.EmbeddingDropout, g.cfg.HiddenDropout, g.cfg.AttentionDropout
 	if !pass.Train {
@@ -102,7 +96,7 @@ func (g *GPT2) run(in *Input, pass *Pass, cache *cache) *torch.Tensor {
 	pass.probe("embeddings", x)
 	pass.States.embedded(x)
 
-	sight := in.causal(cache)
+	sight := in.causal()
 	heads := int64(g.cfg.Heads)
 	size := int64(g.cfg.HiddenSize) / heads
 	split := func(x *torch.Tensor) *torch.Tensor { return x.View(n, t, heads, size).Transpose(1, 2) }
@@ -118,7 +112,6 @@ func (g *GPT2) run(in *Input, pass *Pass, cache *cache) *torch.Tensor {
 		three := l.attention.on(narrow(l.attentionNorm.apply(x)), in, pass).Split(int64(g.cfg.HiddenSize), -1)
 		query, key, value := split(three[0]), split(three[1]), split(three[2])
 		pass.States.related(scope, query, key, value)
-		key, value = cache.grow(scope, i, key, value)
 		a := torch.Attention(query, key, value, sight, 1/math.Sqrt(float64(size)), attention, pass.mask(place, in))
 		a = l.merge.on(a.Transpose(1, 2).Reshape(n, t, heads*size), in, pass)
 		x = x.Add(torch.Dropout(a, hidden, pass.mask(place+1, in)).ToDType(torch.Float32))
@@ -130,4 +123,18 @@ func (g *GPT2) run(in *Input, pass *Pass, cache *cache) *torch.Tensor {
 		pass.States.layer(x)
 	}
 	return g.norm.apply(x)
+}
+
+// causal is added to the scores of attention [1, 1, T, T]: a position sees
+// itself and those before it. Padding comes last, so that no real position sees
+// it.
+func (in *Input) causal() *torch.Tensor {
+	t := in.Width
+	sees := make([]float32, t*t)
+	for q := range t {
+		for j := q + 1; j < t; j++ {
+			sees[q*t+j] = maskedOut
+		}
+	}
+	return torch.FromFloat32(sees, 1, 1, int64(t), int64(t)).ToDevice(in.IDs.Device())
 }
