@@ -6,8 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/islm-dev/islm/core/model/hf"
+	"github.com/islm-dev/islm/core/model/peft"
+	"github.com/islm-dev/islm/core/modelstore"
 	"github.com/islm-dev/islm/core/recipe"
 	"github.com/islm-dev/islm/core/token"
 	"github.com/islm-dev/islm/sdk"
@@ -23,14 +26,17 @@ type Bundle struct {
 	Config    *hf.Config
 	Tokenizer *token.Tokenizer
 	Own       bool // made by islm: islm/plan.yaml is there
+	// Base is the folder of the base model of an adapter folder; "" for others.
+	Base string
 
 	knowledge *knowledge // nil when it injects none
 }
 
-// OpenBundle reads everything of a model folder but the weights.
-func OpenBundle(dir string) (*Bundle, sdk.Diagnostics, error) {
+// OpenBundle reads everything of a model folder but the weights. The base of an
+// adapter folder is looked for in the stores too.
+func OpenBundle(dir string, stores ...*modelstore.Store) (*Bundle, sdk.Diagnostics, error) {
 	b := &Bundle{Dir: dir, Plan: recipe.Defaults()}
-	if _, err := os.Stat(filepath.Join(dir, hf.ConfigFile)); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(dir, hf.ConfigFile)); errors.Is(err, fs.ErrNotExist) && !peft.Is(dir) {
 		d := sdk.Diagnostic{Severity: sdk.Error, Code: "model.missing", File: dir, Summary: "this is not a model folder: it has no " + hf.ConfigFile, Remedy: "check --model"}
 		if exists(filepath.Join(dir, Own, PlanFile)) {
 			d.Code, d.Summary, d.Remedy = "model.unfinished", "the training of this model is not finished", "go on with 'islm train --resume --out "+dir+"' and the options that started it"
@@ -38,9 +44,25 @@ func OpenBundle(dir string) (*Bundle, sdk.Diagnostics, error) {
 		return nil, nil, &sdk.DiagnosticsError{Diagnostics: sdk.Diagnostics{d}, Fatal: true, Cause: err}
 	}
 	var all sdk.Diagnostics
-	cfg, ds := hf.ReadConfig(dir)
+	tokenizer := dir
+	var cfg *hf.Config
+	var heads *hf.Heads
+	var ds, more sdk.Diagnostics
+	if peft.Is(dir) {
+		var c *peft.Config
+		if b.Base, c, ds = AdapterBase(dir, stores...); !ds.HasErrors() {
+			if cfg, ds = peft.ModelConfig(dir, b.Base, c); cfg != nil {
+				heads, more = peft.ReadHeads(dir, cfg)
+			}
+		}
+		if !slices.ContainsFunc(tokenizerFiles, func(name string) bool { return exists(filepath.Join(dir, name)) }) {
+			tokenizer = b.Base
+		}
+	} else {
+		cfg, ds = hf.ReadConfig(dir)
+		heads, more = hf.ReadHeads(dir)
+	}
 	all = append(all, ds...)
-	heads, more := hf.ReadHeads(dir)
 	if !ds.HasErrors() {
 		all = append(all, more...)
 	}
@@ -59,7 +81,7 @@ func OpenBundle(dir string) (*Bundle, sdk.Diagnostics, error) {
 	if heads == nil || len(heads.Heads) == 0 {
 		return nil, all, sdk.Diagnostics{{Severity: sdk.Error, Code: "model.no-head", File: dir, Summary: "the model has no task head: it can be trained, but not asked", Remedy: "train it first ('islm train --base " + dir + "')"}}.Err()
 	}
-	tok, err := token.Load(dir)
+	tok, err := token.Load(tokenizer)
 	if err != nil {
 		return nil, all, err
 	}

@@ -176,7 +176,7 @@ func (e *Controls) arm(ctx context.Context, b *Bundle, plan *recipe.Plan, arm st
 	if err != nil {
 		return err
 	}
-	preds, err := e.Engine.Predict(ctx, &recipe.PredictJob{Model: out, Heads: trained.Heads, Rows: rows, Plan: trained.Plan, Injection: trained.knowledge.injection(), Precision: e.Precision, Device: e.Device, Threads: e.Threads,
+	preds, err := e.Engine.Predict(ctx, &recipe.PredictJob{Model: out, Base: trained.Base, Heads: trained.Heads, Rows: rows, Plan: trained.Plan, Injection: trained.knowledge.injection(), Precision: e.Precision, Device: e.Device, Threads: e.Threads,
 		Observe: func(ev recipe.Event) { e.Watch.Event(ev, nil) }})
 	if err != nil {
 		return err

@@ -11,12 +11,14 @@ import (
 	"github.com/islm-dev/islm/core/catalog"
 	"github.com/islm-dev/islm/core/corpus"
 	"github.com/islm-dev/islm/core/metric"
+	"github.com/islm-dev/islm/core/modelstore"
 	"github.com/islm-dev/islm/core/recipe"
 	"github.com/islm-dev/islm/sdk"
 )
 
 // Evaluation scores a model on labelled data.
 type Evaluation struct {
+	Store                *modelstore.Store // where bases of adapters are looked for; nil = nowhere
 	Model, Data, Compare string
 	By                   string // field of the data whose groups are compared
 	Split                string // "" = test, else valid, else train
@@ -46,7 +48,7 @@ type EvaluationResult struct {
 
 // Run reads the data, predicts and scores.
 func (e *Evaluation) Run(ctx context.Context) (*EvaluationResult, error) {
-	b, ds, err := OpenBundle(e.Model)
+	b, ds, err := OpenBundle(e.Model, e.Store)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +86,7 @@ func (e *Evaluation) Run(ctx context.Context) (*EvaluationResult, error) {
 	if e.Compare == "" {
 		return res, nil
 	}
-	other, ds, err := OpenBundle(e.Compare)
+	other, ds, err := OpenBundle(e.Compare, e.Store)
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +176,7 @@ func (e *Evaluation) score(ctx context.Context, b *Bundle, c *corpus.Corpus, spl
 	if err != nil {
 		return nil, nil, err
 	}
-	preds, err := e.Engine.Predict(ctx, &recipe.PredictJob{Model: b.Dir, Heads: b.Heads, Rows: rows, Plan: b.Plan, Injection: b.knowledge.injection(), Precision: e.Precision, Device: e.Device, Threads: e.Threads,
+	preds, err := e.Engine.Predict(ctx, &recipe.PredictJob{Model: b.Dir, Base: b.Base, Heads: b.Heads, Rows: rows, Plan: b.Plan, Injection: b.knowledge.injection(), Precision: e.Precision, Device: e.Device, Threads: e.Threads,
 		Observe: func(ev recipe.Event) { e.Watch.Event(ev, nil) }})
 	if err != nil {
 		return nil, nil, err

@@ -74,7 +74,7 @@ func Explain(ctx context.Context, engine recipe.Engine, b *Bundle, examples []sd
 	if err != nil {
 		return nil, err
 	}
-	job := recipe.PredictJob{Model: b.Dir, Heads: b.Heads, Rows: rows, Plan: b.Plan, Injection: b.knowledge.injection(), Precision: "fp32", Device: device, Threads: threads, Observe: watch}
+	job := recipe.PredictJob{Model: b.Dir, Base: b.Base, Heads: b.Heads, Rows: rows, Plan: b.Plan, Injection: b.knowledge.injection(), Precision: "fp32", Device: device, Threads: threads, Observe: watch}
 	preds, err := engine.Predict(ctx, &job)
 	if err != nil {
 		return nil, err

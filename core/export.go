@@ -20,7 +20,7 @@ import (
 
 // export completes the model that the engine wrote (tokenizer, lock, provenance,
 // scores, report, model card) and publishes it.
-func (r *Run) export(context.Context) error {
+func (r *Run) export(ctx context.Context) error {
 	dir := r.folder.ExportDir()
 	if err := r.data.tokenizer.Save(dir); err != nil {
 		return fmt.Errorf("save the tokenizer: %w", err)
@@ -31,6 +31,12 @@ func (r *Run) export(context.Context) error {
 		}
 	}
 	if err := r.saveKnowledge(); err != nil {
+		return err
+	}
+	if err := r.saveBase(); err != nil {
+		return err
+	}
+	if err := r.rescore(ctx); err != nil {
 		return err
 	}
 	// What an engine resolved (precision, device) is part of the record.

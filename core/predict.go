@@ -52,7 +52,7 @@ func Predict(ctx context.Context, engine recipe.Engine, b *Bundle, examples []sd
 	if err != nil {
 		return nil, err
 	}
-	preds, err := engine.Predict(ctx, &recipe.PredictJob{Model: b.Dir, Heads: b.Heads, Rows: rows, Plan: b.Plan, Injection: b.knowledge.injection(), Precision: precision, Device: device, Threads: threads, Observe: watch})
+	preds, err := engine.Predict(ctx, &recipe.PredictJob{Model: b.Dir, Base: b.Base, Heads: b.Heads, Rows: rows, Plan: b.Plan, Injection: b.knowledge.injection(), Precision: precision, Device: device, Threads: threads, Observe: watch})
 	if err != nil {
 		return nil, err
 	}

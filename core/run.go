@@ -13,6 +13,7 @@ import (
 
 	"github.com/islm-dev/islm/core/catalog"
 	"github.com/islm-dev/islm/core/metric"
+	"github.com/islm-dev/islm/core/model/peft"
 	"github.com/islm-dev/islm/core/modelstore"
 	"github.com/islm-dev/islm/core/recipe"
 	"github.com/islm-dev/islm/sdk"
@@ -216,6 +217,12 @@ func (r *Run) findBase(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if peft.Is(m.Dir) {
+		if m.Dir, err = r.mergedBase(ctx, m.Dir); err != nil {
+			return err
+		}
+		m.Source = nil // the weights are others now
+	}
 	r.base = m
 	r.Watch.Stage("base", m.Name)
 	return nil
@@ -270,8 +277,12 @@ func (r *Run) train(ctx context.Context) error {
 		return err
 	}
 	defer w.close()
+	if recipe.HasAdapter(r.plan.Train.Peft) && r.data.base != r.base.Dir {
+		return sdk.Diagnostics{{Severity: sdk.Error, Code: "adapter.vocabulary", Path: "vocab.extend", Summary: "the rows of new terms are no part of an adapter: it would not fit the base that it names",
+			Remedy: "make the extended base a folder of its own ('islm vocab extend'), and train the adapter on that"}}.Err()
+	}
 	outcome, err := r.Engine.Train(ctx, &recipe.Job{
-		Dir: r.folder.Dir, Plan: r.plan, Base: r.data.base, Heads: r.data.heads,
+		Dir: r.folder.Dir, Plan: r.plan, Base: r.data.base, BaseName: adapterBaseName(r.base), Heads: r.data.heads,
 		Train: r.data.loader, Valid: r.data.valid, Test: r.data.test, Injection: r.knowledge.injection(),
 		Teachers: r.jobTeachers(), Resume: r.Resume, Threads: r.plan.Train.Threads, ExportDir: r.folder.ExportDir(),
 		Score: r.rating(w), Observe: w.observe,

@@ -49,6 +49,9 @@ must name the training data too.`,
 			if e.Catalog, err = a.catalog(cmd, dev); err != nil {
 				return err
 			}
+			if e.Store, err = a.store(); err != nil {
+				return err
+			}
 			e.Engine, e.Home, e.Log, e.Sets = engine, home, a.logger(), sets
 			w := a.newWatcher()
 			e.Watch = w

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/islm-dev/islm/core"
 	"github.com/islm-dev/islm/core/libtorch"
 	"github.com/islm-dev/islm/core/modelstore"
 )
@@ -20,8 +21,8 @@ func (a *app) store() (*modelstore.Store, error) {
 }
 
 func (a *app) model() *cobra.Command {
-	cmd := &cobra.Command{Use: "model", Short: "List, inspect and fetch base models"}
-	cmd.AddCommand(a.modelList(), a.modelInspect(), a.modelPull())
+	cmd := &cobra.Command{Use: "model", Short: "List, inspect and fetch models, merge adapters"}
+	cmd.AddCommand(a.modelList(), a.modelInspect(), a.modelPull(), a.modelMerge(false), a.modelMerge(true))
 	return cmd
 }
 
@@ -158,5 +159,61 @@ func (a *app) modelPull() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&revision, "revision", "", "branch, tag or commit (default main)")
+	return cmd
+}
+
+func (a *app) modelMerge(back bool) *cobra.Command {
+	var out string
+	cmd := &cobra.Command{
+		Use: "merge ADAPTER", Short: "Make a plain model of an adapter folder and its base",
+		Long: `Make a plain Hugging Face folder of an adapter folder and its base: the update
+becomes part of the weights. The result is loaded and scored again. Adapters of
+the LoRA family and ia3 can be merged; bottlenecks, virtual tokens cannot.`,
+		Example: "  islm model merge runs/news-lora --out runs/news",
+		Args:    cobra.ExactArgs(1),
+	}
+	if back {
+		cmd.Use, cmd.Short = "unmerge MODEL", "Take a merged adapter out of a model again"
+		cmd.Long = "Take the adapter out of a folder that 'islm model merge' wrote: OUT becomes the\nbase, OUT/adapter the adapter."
+		cmd.Example = "  islm model unmerge runs/news --out runs/parts"
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if out == "" {
+			return usageError{fmt.Errorf("--out is needed")}
+		}
+		engine, err := a.engine()
+		if err != nil {
+			return err
+		}
+		store, err := a.store()
+		if err != nil {
+			return err
+		}
+		if back {
+			res, err := core.Unmerge(cmd.Context(), engine, args[0], out)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.print(res)
+			}
+			if res.Weights == nil {
+				a.say("%s: base and adapter; the original base is not here to compare with", out)
+			} else {
+				a.say("%s: base and adapter; the weights differ from the original base by at most %.2g", out, *res.Weights)
+			}
+			return nil
+		}
+		res, err := core.Merge(cmd.Context(), engine, args[0], out, store)
+		if err != nil {
+			return err
+		}
+		if a.json {
+			return a.print(res)
+		}
+		a.say("%s: merged; scores differ by at most %.2g", out, res.Scores)
+		return nil
+	}
+	cmd.Flags().StringVar(&out, "out", "", "folder to write")
 	return cmd
 }

@@ -45,7 +45,11 @@ as a page.`,
 			if err != nil {
 				return err
 			}
-			b, ds, err := core.OpenBundle(model)
+			store, err := a.store()
+			if err != nil {
+				return err
+			}
+			b, ds, err := core.OpenBundle(model, store)
 			if err != nil {
 				return err
 			}

@@ -31,8 +31,8 @@ type normAdapter interface {
 // merger is an adapter that can become part of the map's weights.
 type merger interface {
 	// merge changes weight and bias so that the plain map computes what the
-	// adapted one did. Call it inside torch.NoGrad.
-	merge(l linear)
+	// adapted one did, or back. Call it inside torch.NoGrad.
+	merge(l linear, back bool)
 }
 
 // on applies the map to a batch x [B, T, in], with its adapter if it has one.
@@ -121,7 +121,11 @@ func (a *lora) lengths(l linear) (n *torch.Tensor) {
 	return n
 }
 
-func (a *lora) merge(l linear) {
+func (a *lora) merge(l linear, back bool) {
+	if back {
+		l.weight.Value.CopyFrom(l.weight.Value.Sub(a.delta()))
+		return
+	}
 	w := l.weight.Value.Add(a.delta())
 	if a.magnitude != nil {
 		w = w.Mul(a.magnitude.Value.Div(w.Norm(2, 1, false)).Unsqueeze(1))
@@ -144,10 +148,14 @@ func (a *ia3) apply(l linear, x *torch.Tensor, _ *Input, _ *Pass) *torch.Tensor 
 	return y.Mul(s).ToDType(y.DType())
 }
 
-func (a *ia3) merge(l linear) {
-	l.weight.Value.CopyFrom(l.weight.Value.Mul(a.scale.Value))
+func (a *ia3) merge(l linear, back bool) {
+	s := a.scale.Value
+	if back {
+		s = torch.Ones(torch.Float32, s.Device(), s.Shape()...).Div(s)
+	}
+	l.weight.Value.CopyFrom(l.weight.Value.Mul(s))
 	if !a.input && l.bias != nil {
-		l.bias.Value.CopyFrom(l.bias.Value.Mul(a.scale.Value.View(-1)))
+		l.bias.Value.CopyFrom(l.bias.Value.Mul(s.View(-1)))
 	}
 }
 
@@ -482,7 +490,13 @@ func uniform(w *torch.Tensor, seed uint64, name string, _ float64) {
 
 // Merge makes the adapter part of the encoder's weights; then the model has none.
 // Call it inside torch.NoGrad.
-func (m *Model) Merge() error {
+func (m *Model) Merge() error { return m.merge(false) }
+
+// Unmerge takes the adapter out of weights that it had been merged into. DoRA's
+// cannot be taken out: the lengths of the base's weights are gone.
+func (m *Model) Unmerge() error { return m.merge(true) }
+
+func (m *Model) merge(back bool) error {
 	t := m.tuning
 	if t == nil {
 		return nil
@@ -490,9 +504,12 @@ func (m *Model) Merge() error {
 	if !t.config.Mergeable() {
 		return fmt.Errorf("merge: an adapter of the kind %s is no change of weights", t.config.Method)
 	}
+	if back && t.config.Method == recipe.PeftDoRA {
+		return fmt.Errorf("unmerge: the lengths that dora replaced are gone")
+	}
 	for _, at := range t.maps {
 		scope := torch.Open()
-		at.weight.adapter.(merger).merge(at.linear)
+		at.weight.adapter.(merger).merge(at.linear, back)
 		scope.Close()
 		at.weight.adapter = nil
 	}
@@ -502,6 +519,12 @@ func (m *Model) Merge() error {
 		}
 		return p.tuned
 	})
+	if t.ranks != nil {
+		t.ranks.free()
+	}
 	m.tuning = nil
+	if b, ok := m.Encoder.(*Bert); ok {
+		b.tuning = nil
+	}
 	return nil
 }

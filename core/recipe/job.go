@@ -196,3 +196,31 @@ type Outcome struct {
 	PredictSeconds float64 // wall time of After
 	PredictTokens  int64   // non-padding ids of After's rows
 }
+
+// MergeJob makes a plain model of an adapter folder and its base. With Reverse,
+// Base is a model that the adapter of Model was merged into, from which it is taken
+// out again.
+type MergeJob struct {
+	Model   string // adapter folder
+	Base    string
+	Heads   []sdk.HeadSpec
+	Primary string
+	Out     string // made
+	Reverse bool
+	Compare string // the base that Reverse should give back; "" = unknown
+}
+
+// Merged says how exact a merge was.
+type Merged struct {
+	// Scores is the largest difference of the heads' raw scores before and after,
+	// the merged folder loaded from the disk.
+	Scores float64 `json:"scores"`
+	// Weights is the largest difference to the weights of Compare; nil when there
+	// was none.
+	Weights *float64 `json:"weights,omitempty"`
+}
+
+// Merger is an Engine that merges adapters.
+type Merger interface {
+	Merge(ctx context.Context, job *MergeJob) (*Merged, error)
+}

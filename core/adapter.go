@@ -1,0 +1,384 @@
+package core
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/islm-dev/islm/core/model/hf"
+	"github.com/islm-dev/islm/core/model/peft"
+	"github.com/islm-dev/islm/core/modelstore"
+	"github.com/islm-dev/islm/core/recipe"
+	"github.com/islm-dev/islm/core/report"
+	"github.com/islm-dev/islm/sdk"
+)
+
+// BaseFile of an adapter folder, below islm/, names the base that it changes.
+const BaseFile = "base.json"
+
+// adapterBase is what an adapter folder remembers of its base.
+type adapterBase struct {
+	Name   string `json:"name"`         // as the recipe called it
+	ID     string `json:"id,omitempty"` // on the hub
+	Dir    string `json:"dir"`          // where it lay
+	Digest string `json:"digest"`       // of its weights
+}
+
+// weightsDigest is the digest of a model folder's weights, whatever files hold them.
+func weightsDigest(dir string) (string, error) {
+	digest, size, err := report.DigestTree(os.DirFS(dir), func(path string) bool {
+		return !strings.Contains(path, "/") && (strings.HasSuffix(path, ".safetensors") || strings.HasSuffix(path, ".bin"))
+	})
+	if err == nil && size == 0 {
+		err = errors.New("it holds no weights")
+	}
+	if err != nil {
+		return "", fmt.Errorf("digest of the base model %s: %w", dir, err)
+	}
+	return digest, nil
+}
+
+// adapterBaseName is how an adapter of a run names its base: the hub's id, else the
+// folder, so that peft finds it too.
+func adapterBaseName(m modelstore.Model) string {
+	if m.Source != nil && m.Source.ID != "" {
+		return m.Source.ID
+	}
+	return m.Dir
+}
+
+// saveBase writes islm/base.json of an adapter run.
+func (r *Run) saveBase() error {
+	if !recipe.HasAdapter(r.plan.Train.Peft) {
+		return nil
+	}
+	b := adapterBase{Name: r.plan.Base, Dir: r.base.Dir}
+	if r.base.Source != nil {
+		b.ID = r.base.Source.ID
+	}
+	var err error
+	if b.Digest, err = weightsDigest(r.base.Dir); err != nil {
+		return err
+	}
+	raw, err := json.MarshalIndent(b, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeWhole(filepath.Join(r.folder.ExportDir(), Own, BaseFile), append(raw, '\n'))
+}
+
+// AdapterBase finds the folder of the base that an adapter folder changes: where
+// the adapter remembers it, by the path or name in adapter_config.json, or in one
+// of the stores. A base with other weights than the adapter was trained on is a
+// diagnostic.
+func AdapterBase(dir string, stores ...*modelstore.Store) (string, *peft.Config, sdk.Diagnostics) {
+	c, diags := peft.Read(dir)
+	if c == nil {
+		return "", nil, diags
+	}
+	var known adapterBase
+	file := filepath.Join(dir, Own, BaseFile)
+	switch data, err := os.ReadFile(file); {
+	case err == nil:
+		if err := json.Unmarshal(data, &known); err != nil {
+			return "", c, sdk.Diagnostics{{Severity: sdk.Error, Code: "adapter.base", File: file, Summary: "it does not describe a base model: " + err.Error()}}
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return "", c, sdk.Diagnostics{{Severity: sdk.Error, Code: "adapter.base", File: file, Summary: err.Error()}}
+	}
+	candidates := []string{known.Dir, c.Base}
+	if c.Base != "" && !filepath.IsAbs(c.Base) {
+		candidates = append(candidates, filepath.Join(dir, c.Base))
+	}
+	for _, s := range stores {
+		for _, name := range []string{known.Name, known.ID, c.Base} {
+			if s != nil && name != "" {
+				if m, err := s.Find(name); err == nil {
+					candidates = append(candidates, m.Dir)
+				}
+			}
+		}
+	}
+	var other sdk.Diagnostics
+	for _, at := range candidates {
+		if at == "" || !exists(filepath.Join(at, hf.ConfigFile)) {
+			continue
+		}
+		if peft.Is(at) {
+			other = append(other, sdk.Diagnostic{Severity: sdk.Error, Code: "adapter.base", File: at, Summary: "the base is itself an adapter folder", Remedy: "merge it first ('islm model merge')"})
+			continue
+		}
+		if known.Digest == "" {
+			return at, c, nil
+		}
+		is, err := weightsDigest(at)
+		if err == nil && is == known.Digest {
+			return at, c, nil
+		}
+		d := sdk.Diagnostic{Severity: sdk.Error, Code: "adapter.base", File: at, Summary: "the adapter was trained on another base: the weights have another digest",
+			Detail: fmt.Sprintf("wanted %s, found %s", known.Digest, is), Remedy: "put the base " + known.Name + " back as it was"}
+		if err != nil {
+			d.Summary, d.Detail = err.Error(), ""
+		}
+		other = append(other, d)
+	}
+	if len(other) > 0 {
+		return "", c, other[:1]
+	}
+	name := c.Base
+	if known.Name != "" {
+		name = known.Name
+	}
+	return "", c, sdk.Diagnostics{{Severity: sdk.Error, Code: "adapter.base", File: filepath.Join(dir, peft.ConfigFile), Path: "base_model_name_or_path",
+		Summary: fmt.Sprintf("the base model %q of the adapter is not on this machine", name), Remedy: "fetch it ('islm model pull'), or use a merged model ('islm model merge' where the base is)"}}
+}
+
+// rescore loads what was saved as a user will and predicts again: an adapter
+// folder that does not say what the trained model said is no result.
+func (r *Run) rescore(ctx context.Context) error {
+	if !recipe.HasAdapter(r.plan.Train.Peft) {
+		return nil
+	}
+	dir := r.folder.ExportDir()
+	base, c, ds := AdapterBase(dir, r.Store)
+	if err := ds.Err(); err != nil {
+		return err
+	}
+	cfg, ds := peft.ModelConfig(dir, base, c)
+	if err := ds.Err(); err != nil {
+		return err
+	}
+	heads, ds := peft.ReadHeads(dir, cfg)
+	if err := ds.Err(); err != nil {
+		return err
+	}
+	rows := r.data.test
+	if r.outcome.Split == "valid" {
+		rows = r.data.valid
+	}
+	if rows == nil {
+		return nil
+	}
+	again, err := r.Engine.Predict(ctx, &recipe.PredictJob{Model: dir, Base: base, Heads: heads.Heads, Rows: rows, Plan: r.plan, Injection: r.knowledge.injection(),
+		Precision: r.outcome.Precision, Device: r.plan.Train.Device, Threads: r.plan.Train.Threads})
+	if err != nil {
+		return fmt.Errorf("load the saved adapter: %w", err)
+	}
+	limit := 1e-4
+	if r.outcome.Precision == "bf16" {
+		limit = 2e-2
+	}
+	worst, differ := 0.0, 0
+	for i := range again {
+		for h := range again[i].Heads {
+			was, is := r.outcome.After[i].Heads[h], again[i].Heads[h]
+			if len(was.Scores) != len(is.Scores) || len(was.Tags) != len(is.Tags) {
+				return fmt.Errorf("the saved adapter has other heads than the trained model")
+			}
+			for k := range was.Scores {
+				worst = max(worst, math.Abs(float64(was.Scores[k]-is.Scores[k])))
+			}
+			for k := range was.Tags {
+				if was.Tags[k] != is.Tags[k] {
+					differ++
+				}
+				worst = max(worst, math.Abs(float64(was.TagScores[k]-is.TagScores[k])))
+			}
+		}
+	}
+	if worst > limit || differ > len(again)/100 {
+		return fmt.Errorf("the saved adapter says something else than the trained model: scores differ by %.2g", worst)
+	}
+	r.Watch.Stage("adapter", fmt.Sprintf("saved, loaded and scored again: scores differ by %.2g", worst))
+	return nil
+}
+
+// Merge makes a plain model folder of an adapter folder.
+func Merge(ctx context.Context, engine recipe.Engine, dir, out string, stores ...*modelstore.Store) (*recipe.Merged, error) {
+	merger, ok := engine.(recipe.Merger)
+	if !ok {
+		return nil, errors.New("merge: this engine cannot")
+	}
+	base, c, ds := AdapterBase(dir, stores...)
+	if err := ds.Err(); err != nil {
+		return nil, err
+	}
+	cfg, ds := peft.ModelConfig(dir, base, c)
+	if err := ds.Err(); err != nil {
+		return nil, err
+	}
+	heads, ds := peft.ReadHeads(dir, cfg)
+	if err := ds.Err(); err != nil {
+		return nil, err
+	}
+	if !c.Mergeable() {
+		return nil, sdk.Diagnostics{{Severity: sdk.Error, Code: "adapter.merge", File: dir, Summary: fmt.Sprintf("an adapter of the kind %s is no change of weights and cannot be merged", c.Method), Remedy: "use the adapter folder as it is"}}.Err()
+	}
+	if err := emptyOut(out); err != nil {
+		return nil, err
+	}
+	tmp := out + ".tmp"
+	if err := os.RemoveAll(tmp); err != nil {
+		return nil, fmt.Errorf("merge: %w", err)
+	}
+	res, err := merger.Merge(ctx, &recipe.MergeJob{Model: dir, Base: base, Heads: heads.Heads, Primary: heads.Primary, Out: tmp})
+	if err != nil {
+		return nil, err
+	}
+	// Tokenizer and what islm/ says of the run go along; the adapter stays beside
+	// it, for unmerge.
+	copies := map[string]string{}
+	for _, name := range []string{peft.ConfigFile, peft.WeightsFile, filepath.Join(Own, BaseFile)} {
+		copies[filepath.Join(dir, name)] = filepath.Join(tmp, Own, "adapter", name)
+	}
+	for _, from := range []string{base, dir} { // the adapter's own files win
+		for _, name := range tokenizerFiles {
+			copies[filepath.Join(from, name)] = filepath.Join(tmp, name)
+			if from == dir && exists(filepath.Join(from, name)) {
+				delete(copies, filepath.Join(base, name))
+			}
+		}
+	}
+	for _, name := range []string{PlanFile, MetricsFile, ProvenanceFile, LockFile} {
+		copies[filepath.Join(dir, Own, name)] = filepath.Join(tmp, Own, name)
+	}
+	for from, to := range copies {
+		if err := copyIfThere(from, to); err != nil {
+			return nil, fmt.Errorf("merge: %w", err)
+		}
+	}
+	if k := filepath.Join(dir, Own, "knowledge"); exists(k) {
+		if err := os.CopyFS(filepath.Join(tmp, Own, "knowledge"), os.DirFS(k)); err != nil {
+			return nil, fmt.Errorf("merge: %w", err)
+		}
+	}
+	if err := os.RemoveAll(out); err != nil {
+		return nil, fmt.Errorf("merge: %w", err)
+	}
+	return res, os.Rename(tmp, out)
+}
+
+// mergedBase merges an adapter that stands as the base of a run, once: the result is
+// a stage.
+func (r *Run) mergedBase(ctx context.Context, dir string) (string, error) {
+	base, _, ds := AdapterBase(dir, r.Store)
+	if err := ds.Err(); err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	for _, at := range []string{dir, base} {
+		digest, err := weightsDigest(at)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintln(h, digest)
+	}
+	out := filepath.Join(r.Home, "stages", "merged", hex.EncodeToString(h.Sum(nil)))
+	if !exists(filepath.Join(out, hf.ConfigFile)) {
+		if _, err := Merge(ctx, r.Engine, dir, out, r.Store); err != nil {
+			return "", err
+		}
+	}
+	r.Watch.Stage("base", "adapter "+dir+" merged into "+base)
+	return out, nil
+}
+
+// tokenizerFiles may stand beside weights in a Hugging Face folder.
+var tokenizerFiles = []string{"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt", "added_tokens.json", "sentencepiece.bpe.model", "spiece.model"}
+
+// Unmerge takes the adapter out of a folder that Merge made: OUT becomes the base,
+// OUT/adapter the adapter.
+func Unmerge(ctx context.Context, engine recipe.Engine, dir, out string) (*recipe.Merged, error) {
+	merger, ok := engine.(recipe.Merger)
+	if !ok {
+		return nil, errors.New("unmerge: this engine cannot")
+	}
+	kept := filepath.Join(dir, Own, "adapter")
+	if !peft.Is(kept) {
+		return nil, sdk.Diagnostics{{Severity: sdk.Error, Code: "adapter.unmerge", File: dir, Summary: "no adapter was merged into this model: islm/adapter is missing", Remedy: "name a folder that 'islm model merge' wrote"}}.Err()
+	}
+	c, ds := peft.Read(kept)
+	if err := ds.Err(); err != nil {
+		return nil, err
+	}
+	if c.Method == recipe.PeftDoRA {
+		return nil, sdk.Diagnostics{{Severity: sdk.Error, Code: "adapter.unmerge", File: dir, Summary: "DoRA replaces the lengths of the base's weights, which the merged model does not hold any more", Remedy: "use the base " + c.Base + " itself"}}.Err()
+	}
+	if err := emptyOut(out); err != nil {
+		return nil, err
+	}
+	tmp := out + ".tmp"
+	if err := os.RemoveAll(tmp); err != nil {
+		return nil, fmt.Errorf("unmerge: %w", err)
+	}
+	job := &recipe.MergeJob{Model: kept, Base: dir, Out: tmp, Reverse: true}
+	if base, _, ds := AdapterBase(kept); !ds.HasErrors() {
+		job.Compare = base
+	}
+	res, err := merger.Merge(ctx, job)
+	if err != nil {
+		return nil, err
+	}
+	copies := map[string]string{}
+	for _, name := range tokenizerFiles {
+		copies[filepath.Join(dir, name)] = filepath.Join(tmp, name)
+	}
+	for _, name := range []string{peft.ConfigFile, peft.WeightsFile} {
+		copies[filepath.Join(kept, name)] = filepath.Join(tmp, "adapter", name)
+	}
+	copies[filepath.Join(dir, Own, hf.HeadsFile)] = filepath.Join(tmp, "adapter", Own, hf.HeadsFile)
+	copies[filepath.Join(dir, hf.ConfigFile)] = filepath.Join(tmp, "adapter", hf.ConfigFile)
+	copies[filepath.Join(dir, Own, hf.HeadWeightsFile)] = filepath.Join(tmp, "adapter", Own, hf.HeadWeightsFile)
+	for from, to := range copies {
+		if err := copyIfThere(from, to); err != nil {
+			return nil, fmt.Errorf("unmerge: %w", err)
+		}
+	}
+	// The adapter now changes the folder beside it.
+	c.Base = ".."
+	text, err := c.Encode()
+	if err != nil {
+		return nil, err
+	}
+	if err := writeWhole(filepath.Join(tmp, "adapter", peft.ConfigFile), text); err != nil {
+		return nil, err
+	}
+	if err := os.RemoveAll(out); err != nil {
+		return nil, fmt.Errorf("unmerge: %w", err)
+	}
+	return res, os.Rename(tmp, out)
+}
+
+func emptyOut(out string) error {
+	entries, err := os.ReadDir(out)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("open --out: %w", err)
+	}
+	if len(entries) > 0 {
+		return &sdk.DiagnosticsError{Fatal: true, Diagnostics: sdk.Diagnostics{{Severity: sdk.Error, Code: "run.not-empty", File: out, Summary: "the folder is not empty", Remedy: "choose another --out"}}}
+	}
+	return nil
+}
+
+// copyIfThere copies a file; one that does not exist is left out.
+func copyIfThere(from, to string) error {
+	data, err := os.ReadFile(from)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(to, data, 0o644)
+}

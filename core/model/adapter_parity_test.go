@@ -1,0 +1,149 @@
+//go:build torch
+
+package model
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/islm-dev/islm/core/model/hf"
+	"github.com/islm-dev/islm/core/model/peft"
+	"github.com/islm-dev/islm/core/recipe"
+	"github.com/islm-dev/islm/core/torch"
+	"github.com/islm-dev/islm/sdk"
+)
+
+// Adapter folders that islm writes load in Hugging Face peft with equal logits.
+func TestParityWithPeft(t *testing.T) {
+	python := os.Getenv("ISLM_PARITY_PY")
+	if python == "" {
+		t.Skip("set ISLM_PARITY_PY to a Python with transformers and peft, or run make parity")
+	}
+	at, err := filepath.Abs(base)
+	require.NoError(t, err)
+	plan := recipe.Defaults().Peft
+	plan.Rank, plan.Tokens = 4, 3
+	for _, name := range []string{"lora", "rslora", "dora", "adalora", "ia3", "prefix", "ptuning", "prompt", "lora-tags", "prompt-tags"} {
+		t.Run(name, func(t *testing.T) {
+			method, tags := strings.CutSuffix(name, "-tags")
+			spec := sdk.HeadSpec{Name: "topic", Kind: sdk.KindClassify, Labels: []string{"a", "b", "c"}}
+			if tags {
+				spec = sdk.HeadSpec{Name: "ner", Kind: sdk.KindTag, Labels: []string{"PER", "LOC"}}
+			}
+			dir := t.TempDir()
+			var want [][]float32
+			var f *fixture
+			inTorch(t, func() {
+				f = loadFixture(t, "tag", nil)
+				m := mustLoad(t, base, []sdk.HeadSpec{spec}, Options{Seed: 9, Adapt: func(cfg *hf.Config) *peft.Config {
+					c := NewAdapter(cfg, method, &plan, 10)
+					c.Base = at
+					return c
+				}})
+				defer m.Close()
+				torch.NoGrad(func() {
+					for _, p := range m.Params() {
+						if p.Adapter() {
+							scope := torch.Open()
+							noise := torch.ZerosLike(p.Value)
+							torch.InitNormal(noise, 3, p.Name, 0, 0.2)
+							p.Value.CopyFrom(p.Value.Add(noise))
+							scope.Close()
+						}
+					}
+					if method == recipe.PeftAdaLoRA {
+						// Some ranks are gone, of one map all.
+						for i, r := range m.tuning.ranks.maps {
+							r.kept = make([]bool, m.tuning.config.Rank)
+							for k := range r.kept {
+								r.kept[k] = i > 0 && k%2 == i%2
+							}
+						}
+						m.tuning.ranks.silence()
+					}
+					require.NoError(t, m.Save(dir, spec.Name))
+					for k := range f.rows {
+						in, err := m.Input(f.rows[k:k+1], 0)
+						require.NoError(t, err)
+						want = append(want, m.Logits(in, 0).Float32s())
+					}
+				})
+			})
+			input, err := json.Marshal(map[string]any{"rows": f.raw})
+			require.NoError(t, err)
+			cmd := exec.Command(python, filepath.Join("..", "..", "scripts", "parity", "load_adapter.py"), dir, base)
+			cmd.Stdin = bytes.NewReader(input)
+			var stderr bytes.Buffer
+			cmd.Stderr = &stderr
+			out, err := cmd.Output()
+			require.NoError(t, err, stderr.String())
+			var got struct {
+				Labels []string          `json:"labels"`
+				Logits []json.RawMessage `json:"logits"`
+			}
+			require.NoError(t, json.Unmarshal(out, &got))
+			require.Equal(t, ConfigLabels(spec), got.Labels)
+			require.Len(t, got.Logits, len(want))
+			for k, raw := range got.Logits {
+				var flat []float32
+				if tags {
+					var rows [][]float32
+					require.NoError(t, json.Unmarshal(raw, &rows))
+					for _, r := range rows {
+						flat = append(flat, r...)
+					}
+				} else {
+					require.NoError(t, json.Unmarshal(raw, &flat))
+				}
+				near(t, flat, want[k], 1e-5, "logits")
+			}
+		})
+	}
+}
+
+// Keys that are missing, have no place or the wrong shape, and what islm cannot
+// compute, are diagnostics.
+func TestBrokenAdapters(t *testing.T) {
+	change := func(t *testing.T, edit func(c map[string]any)) string {
+		dir := t.TempDir()
+		require.NoError(t, os.CopyFS(dir, os.DirFS("testdata/peft/lora")))
+		raw, err := os.ReadFile(filepath.Join(dir, peft.ConfigFile))
+		require.NoError(t, err)
+		c := map[string]any{}
+		require.NoError(t, json.Unmarshal(raw, &c))
+		edit(c)
+		raw, err = json.Marshal(c)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, peft.ConfigFile), raw, 0o644))
+		return dir
+	}
+	for name, tc := range map[string]struct {
+		edit func(c map[string]any)
+		code string
+	}{
+		"misshapen":    {func(c map[string]any) { c["r"] = 5 }, "adapter.shape"},
+		"missing":      {func(c map[string]any) { c["target_modules"] = []string{"query", "key", "value"} }, "adapter.missing"},
+		"unexpected":   {func(c map[string]any) { c["target_modules"] = []string{"query"} }, "adapter.unexpected"},
+		"no such map":  {func(c map[string]any) { c["target_modules"] = []string{"q_proj"} }, "adapter.targets"},
+		"other kind":   {func(c map[string]any) { c["peft_type"] = "LOHA" }, "adapter.config"},
+		"bias":         {func(c map[string]any) { c["bias"] = "all" }, "adapter.config"},
+		"some layers":  {func(c map[string]any) { c["layers_to_transform"] = []int{1} }, "adapter.config"},
+		"rank pattern": {func(c map[string]any) { c["rank_pattern"] = map[string]int{"query": 2} }, "adapter.config"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := change(t, tc.edit)
+			inTorch(t, func() {
+				m, diags := Load(dir, []sdk.HeadSpec{abc}, Options{Device: torch.CPU, Base: base, Trained: true})
+				require.Nil(t, m)
+				require.Contains(t, diags.String(), "["+tc.code+"]")
+			})
+		})
+	}
+}

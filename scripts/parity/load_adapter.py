@@ -1,0 +1,34 @@
+#!/usr/bin/env python3
+"""Loads an adapter folder with Hugging Face peft on its base and computes its logits.
+
+    load_adapter.py DIR BASE < {"rows": [{"ids": […], "types": […]}]}
+
+Prints {"labels": [in order], "logits": [per row]} as JSON; token classifiers give one list per position. A weight that is
+missing or has no place is an error.
+"""
+import json, sys, warnings
+import torch
+from peft import PeftConfig, PeftModel, load_peft_weights
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoModelForTokenClassification
+
+folder, base = sys.argv[1:3]
+config = AutoConfig.from_pretrained(folder)
+tags = PeftConfig.from_pretrained(folder).task_type == "TOKEN_CLS"
+auto = AutoModelForTokenClassification if tags else AutoModelForSequenceClassification
+inner = auto.from_pretrained(base, config=config, dtype=torch.float32, attn_implementation="eager")
+with warnings.catch_warnings():
+    warnings.filterwarnings("error", message=".*(missing|unexpected) adapter keys.*")
+    model = PeftModel.from_pretrained(inner, folder).eval()
+names = set(load_peft_weights(folder))
+have = {n.replace(".default", "").replace(".modules_to_save", "").replace("lora_magnitude_vector.weight", "lora_magnitude_vector")
+        for n, _ in model.named_parameters()} | {"prompt_embeddings"}
+assert names <= have, names - have
+virtual = getattr(model.peft_config["default"], "num_virtual_tokens", 0) if model.peft_config["default"].peft_type == "PROMPT_TUNING" else 0
+logits = []
+with torch.no_grad():
+    for r in json.load(sys.stdin)["rows"]:
+        ids = torch.tensor([r["ids"]])
+        types = torch.tensor([r.get("types") or [0] * len(r["ids"])])
+        out = model(input_ids=ids, token_type_ids=types, attention_mask=torch.ones_like(ids)).logits[0]
+        logits.append((out[virtual:] if tags else out).tolist())
+json.dump({"labels": [config.id2label[i] for i in range(len(config.id2label))], "logits": logits}, sys.stdout)
