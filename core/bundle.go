@@ -81,6 +81,10 @@ func OpenBundle(dir string, stores ...*modelstore.Store) (*Bundle, sdk.Diagnosti
 	if heads == nil || len(heads.Heads) == 0 {
 		return nil, all, sdk.Diagnostics{{Severity: sdk.Error, Code: "model.no-head", File: dir, Summary: "the model has no task head: it can be trained, but not asked", Remedy: "train it first ('islm train --base " + dir + "')"}}.Err()
 	}
+	heads.Heads = slices.DeleteFunc(heads.Heads, func(h sdk.HeadSpec) bool { return h.Kind == sdk.KindMLM || h.Kind == sdk.KindCLM })
+	if len(heads.Heads) == 0 {
+		return nil, all, sdk.Diagnostics{{Severity: sdk.Error, Code: "model.language-model", File: dir, Summary: "the model's only head is a language model, which has no label for a text", Remedy: "train a head on it first ('islm train --base " + dir + "')"}}.Err()
+	}
 	tok, err := token.Load(tokenizer)
 	if err != nil {
 		return nil, all, err
@@ -93,7 +97,7 @@ func OpenBundle(dir string, stores ...*modelstore.Store) (*Bundle, sdk.Diagnosti
 		return nil, all, err
 	}
 	b.Config, b.Heads, b.Primary, b.Tokenizer = cfg, heads.Heads, heads.Primary, tok
-	if b.Primary == "" {
+	if !slices.ContainsFunc(b.Heads, func(h sdk.HeadSpec) bool { return h.Name == b.Primary }) {
 		b.Primary = heads.Heads[0].Name
 	}
 	return b, all, nil
