@@ -120,18 +120,23 @@ func Ranked(trials []Trial) []Trial {
 
 // run runs one round, several trials at once, and appends it to all.
 func (s *Study) run(ctx context.Context, all, round []Trial, done map[int]Trial) ([]Trial, error) {
-	var mu sync.Mutex
+	var open []int
+	for i := range round {
+		old, ok := done[round[i].ID]
+		switch {
+		case !ok:
+			open = append(open, i)
+		case !sameValues(old, round[i]):
+			return all, fmt.Errorf("the study in %s tried other values in trial %d: it was begun with another space, method or seed", s.File, old.ID)
+		default:
+			round[i] = old
+		}
+	}
+	var mu sync.Mutex // of done and its file
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, max(s.Parallel, 1))
 	errs := make([]error, len(round))
-	for i := range round {
-		if old, ok := done[round[i].ID]; ok {
-			if !sameValues(old, round[i]) {
-				return all, fmt.Errorf("the study in %s tried other values in trial %d: it was begun with another space, method or seed", s.File, old.ID)
-			}
-			round[i] = old
-			continue
-		}
+	for _, i := range open {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
