@@ -71,7 +71,7 @@ func (ps plugins) terms(ctx context.Context) (out []sdk.Term, ds sdk.Diagnostics
 func extendVocabulary(ctx context.Context, req dataRequest, tok *token.Tokenizer, train []sdk.Example) (*vocabulary, *token.Tokenizer, sdk.Diagnostics, error) {
 	plan := req.plan
 	if err := tok.Extendable(); err != nil {
-		return nil, nil, sdk.Diagnostics{{Severity: sdk.Error, Code: "vocab.kind", Path: "vocab.extend", Summary: err.Error(), Remedy: "set vocab.extend to off, or choose another base"}}, nil
+		return nil, nil, sdk.Diagnostics{{Severity: sdk.Error, Code: "vocab.kind", Path: "vocab.extend", Summary: err.Error(), Remedy: "set vocab.extend to off, or choose another base"}}, nil //nolint:nilerr // a problem of the plan
 	}
 	terms, ds, err := req.plugins.terms(ctx)
 	if err != nil || ds.HasErrors() {

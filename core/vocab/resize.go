@@ -78,7 +78,8 @@ func Transfer(old, fresh *token.Tokenizer) (rows []Row, kept int) {
 // piecesOf is what the old tokenizer makes of the text of a new piece; of a piece
 // from inside a word the first old one is taken from inside a word too.
 func piecesOf(old, fresh *token.Tokenizer, id int32, piece string) []int32 {
-	text, inside := piece, false
+	var text string
+	inside := false
 	if fresh.Kind() == "WordPiece" {
 		text, inside = strings.CutPrefix(piece, "##")
 	} else {
