@@ -38,6 +38,9 @@ type Options struct {
 	// Votes takes the labelling rules (label.v0) and no others; without it they are
 	// left out.
 	Votes bool
+	// Take chooses rules; nil takes all. Draws stay those of all rules, so that
+	// engines that share out the rules of the same packs draw as one would.
+	Take func(pack string, r *CompiledRule) bool
 	// Bare leaves out the provenance in Meta, for training, where nobody reads it.
 	Bare bool
 }
@@ -144,6 +147,9 @@ func NewEngine(packs []*Pack, opt Options) (*Engine, sdk.Diagnostics) {
 		}
 	}
 	e.choose()
+	if opt.Take != nil {
+		e.rules = slices.DeleteFunc(e.rules, func(r *active) bool { return !opt.Take(r.pack.Manifest.Name, r.CompiledRule) })
+	}
 	e.index()
 	e.pool.New = func() any { return e.newState() }
 	return e, ds

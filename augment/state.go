@@ -537,9 +537,7 @@ func (e *Engine) rewrite(st *state, out *sdk.Example) {
 			}
 			continue
 		}
-		made = slices.DeleteFunc(made, func(x sdk.Example) bool {
-			return x.Check().HasErrors() || edit.Blank(x.Text) || len(x.Text) > growth(len(out.Text))
-		})
+		made = slices.DeleteFunc(made, func(x sdk.Example) bool { return Refusal(out, &x) != "" })
 		if len(made) == 0 {
 			if st.trace != nil {
 				st.note(ri, edit.Match{}, NothingToDo, nil)
@@ -550,6 +548,20 @@ func (e *Engine) rewrite(st *state, out *sdk.Example) {
 		x.ID, x.File, x.Line = out.ID, out.File, out.Line
 		*out = x
 	}
+}
+
+// Refusal says why a whole example that a function made of another cannot stand
+// for it, or "".
+func Refusal(from, made *sdk.Example) string {
+	switch ds := made.Check(); {
+	case ds.HasErrors():
+		return ds[0].Summary
+	case edit.Blank(made.Text):
+		return "it has no text"
+	case len(made.Text) > growth(len(from.Text)):
+		return fmt.Sprintf("its text is %d bytes long, at most %d are allowed", len(made.Text), growth(len(from.Text)))
+	}
+	return ""
 }
 
 // provenance is the Meta of a variant: that of the example and, under

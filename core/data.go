@@ -126,6 +126,11 @@ func openData(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 	if err != nil || ds.HasErrors() {
 		return nil, ds, err
 	}
+	more, err = d.rules.makeCode(ctx, codeRequest{heads: c.Heads, train: c.Train, variants: plan.Augment.CodeVariants, home: filepath.Join(req.home, "stages", "code")})
+	ds = append(ds, more...)
+	if err != nil || ds.HasErrors() {
+		return nil, ds, err
+	}
 	if err := d.rules.vary(loader, &corpus.Encoder{Tokenizer: tok, MaxLength: d.maxLength, Heads: c.Heads, Knowledge: req.knowledge.encoder()}, c.Train); err != nil {
 		return nil, ds, err
 	}

@@ -80,6 +80,9 @@ func (r *rules) digests() map[string]string {
 	for _, p := range r.packs {
 		out["augment.packs."+p.Manifest.Name] = "sha256:" + p.Digest
 	}
+	for _, c := range r.code {
+		out["augment.code."+c.name()] = c.digest
+	}
 	for _, s := range r.stages {
 		if s.Kind == "thesaurus" {
 			out["augment.wordnet"] = s.Digest

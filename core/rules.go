@@ -23,6 +23,8 @@ type rules struct {
 	engine *augment.Engine
 	mode   augment.Mode
 	stages []Stage
+	code   []*codeRule
+	shared augment.Options // of every engine of the run
 }
 
 // openRules loads the packs that a plan names: those of its plugins by their
@@ -38,7 +40,7 @@ func openRules(ctx context.Context, plan *recipe.Plan, ps plugins, home string) 
 	if r.mode, err = augment.ParseMode(plan.Augment.Mode); err != nil {
 		ds.Add(sdk.Diagnostic{Code: "recipe.value", Path: "augment.mode", Summary: err.Error()})
 	}
-	offered, more, err := ps.packs(ctx)
+	offered, makers, more, err := ps.packs(ctx)
 	if ds = append(ds, more...); err != nil {
 		return nil, ds, err
 	}
@@ -74,7 +76,13 @@ func openRules(ctx context.Context, plan *recipe.Plan, ps plugins, home string) 
 	if ds = append(ds, more...); ds.HasErrors() {
 		return nil, ds, nil
 	}
-	r.engine, more = augment.NewEngine(chosen, augment.Options{Seed: plan.Seed, Bare: true, Skip: skip, Resources: resources})
+	orphans, more := r.takeCode(chosen, skip, makers)
+	ds = append(ds, more...)
+	resources.Coder = prepared(nil)
+	r.shared = augment.Options{Seed: plan.Seed, Bare: true, Skip: slices.Concat(skip, orphans), Resources: resources}
+	main := r.shared
+	main.Take = func(_ string, rule *augment.CompiledRule) bool { return rule.Kind != codeKind }
+	r.engine, more = augment.NewEngine(chosen, main)
 	ds = append(ds, more...)
 	if ds = append(ds, mixing(chosen, skip)...); ds.HasErrors() {
 		return nil, ds, nil
@@ -159,22 +167,26 @@ func (ps plugins) graph(ctx context.Context, chosen []*augment.Pack) (augment.Gr
 	return augment.NewMemoryGraph(entities, facts), ds, nil
 }
 
-// packs are the rule packs of the plugins.
-func (ps plugins) packs(ctx context.Context) ([]*augment.Pack, sdk.Diagnostics, error) {
+// packs are the rule packs of the plugins, and which plugin each is of.
+func (ps plugins) packs(ctx context.Context) ([]*augment.Pack, map[*augment.Pack]*plugin, sdk.Diagnostics, error) {
 	var out []*augment.Pack
+	makers := map[*augment.Pack]*plugin{}
 	var ds sdk.Diagnostics
 	for _, p := range ps {
 		files, more, err := sdk.Collect(p.host.Rules(ctx))
 		if ds = append(ds, more...); err != nil {
-			return nil, ds, fmt.Errorf("read the rules of %s: %w", p.about.Name, err)
+			return nil, nil, ds, fmt.Errorf("read the rules of %s: %w", p.about.Name, err)
 		}
 		if len(files) == 0 {
 			continue
 		}
 		own, more := augment.FromPlugin(p.about.Name, p.about.Version, files, augment.LoadOptions{Prefix: p.about.Name})
 		out, ds = append(out, own...), append(ds, more...)
+		for _, pack := range own {
+			makers[pack] = p
+		}
 	}
-	return out, ds, nil
+	return out, makers, ds, nil
 }
 
 // findPack finds a pack by the name that a plan gives: of a plugin, a folder, a
@@ -217,5 +229,5 @@ func (r *rules) vary(l *corpus.Loader, encoder *corpus.Encoder, train []sdk.Exam
 	if r == nil {
 		return nil
 	}
-	return l.Vary(&corpus.Varied{Examples: train, Encoder: encoder, Engine: r.engine, Mode: r.mode})
+	return l.Vary(&corpus.Varied{Examples: train, Encoder: encoder, Engine: r.engine, Mode: r.mode, Code: r.codeEngines()})
 }

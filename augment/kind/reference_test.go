@@ -47,7 +47,7 @@ var keeps = map[string]string{
 	"expand.v0":     "The thing that is named. A short form in brackets behind its long form stays.",
 	"negate.v0":     "Everything but the polarity: tense and person move to do, does, did and back. What the label becomes is said by the rule.",
 	"noise.v0":      "Meaning and labels; digits, except for ocr, width and case. Errors leave the first letter of a word alone unless told otherwise.",
-	"code.v0":       "What the function keeps; the engine refuses examples whose spans do not fit.",
+	"code.v0":       "What the function keeps; the engine refuses examples whose spans do not fit. In training what it makes is made beforehand, `augment.code_variants` times for each example.",
 	"insert.v0":     "Labelled spans, which it does not enter unless told to.",
 	"delete.v0":     "Labelled spans, when it deletes by share; blanks, commas and the capital of the sentence are put right.",
 	"shuffle.v0":    "Words in labelled spans stay in place (segments shuffles within them); sentences take their spans along.",

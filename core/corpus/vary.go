@@ -2,6 +2,7 @@ package corpus
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"sync"
 
@@ -22,6 +23,11 @@ type Varied struct {
 	Encoder  *Encoder
 	Engine   *augment.Engine
 	Mode     augment.Mode
+	// Code are engines of one rule of kind code.v0 each, which answer with what
+	// was made before training. Of those that fire one is drawn, and what it gives
+	// is varied by Engine, with the draws of the example that it stands for.
+	Code []*augment.Engine
+	seed uint64
 }
 
 // Vary makes the loader show variants.
@@ -29,6 +35,7 @@ func (l *Loader) Vary(v *Varied) error {
 	if len(v.Examples) != l.shard.Len() {
 		return fmt.Errorf("vary training data: %d examples for %d rows", len(v.Examples), l.shard.Len())
 	}
+	v.seed = l.seed
 	l.varied = v
 	return nil
 }
@@ -46,7 +53,7 @@ func (v *Varied) row(shard *Shard, row, epoch int) (*recipe.Encoded, error) {
 		draw.Copy = copies - 1
 	}
 	ex := &v.Examples[i]
-	out := v.Engine.Variant(ex, draw)
+	out := v.variant(ex, draw)
 	if out == ex {
 		return shard.At(i), nil
 	}
@@ -55,6 +62,27 @@ func (v *Varied) row(shard *Shard, row, epoch int) (*recipe.Encoded, error) {
 		return nil, fmt.Errorf("encode a variant of %s: %w", ex.ID, err)
 	}
 	return enc, nil
+}
+
+// variant makes one variant of an example; ex itself where no rule fires.
+func (v *Varied) variant(ex *sdk.Example, draw augment.Draw) *sdk.Example {
+	var made []*sdk.Example
+	for _, e := range v.Code {
+		if out := e.Variant(ex, draw); out != ex {
+			made = append(made, out)
+		}
+	}
+	if len(made) == 0 {
+		return v.Engine.Variant(ex, draw)
+	}
+	rng := rand.New(rand.NewPCG(v.seed^Key(ex.ID), 0x636f6465<<32^uint64(draw.Epoch)<<16^uint64(draw.Copy))) // "code"
+	first := made[rng.IntN(len(made))]
+	base := *first
+	base.ID = ex.ID
+	if out := v.Engine.Variant(&base, draw); out != &base {
+		return out
+	}
+	return first
 }
 
 // batch makes a batch on a few goroutines.

@@ -192,6 +192,7 @@ func table() []Key {
 		{Path: "augment.packs", Stage: StageCorpus, Default: "[]", Help: "Rule packs that vary the training examples."},
 		{Path: "augment.mode", Stage: StageCorpus, Default: "replace", pattern: modeForm, wants: "replace or `add: K`", Help: "Variants replace their example in an epoch, or K are added beside it (add: K)."},
 		{Path: "augment.wordnet", Stage: StageCorpus, Default: "", Help: "Folder with the data files of a WordNet (data.noun, index.noun, …), for rules that want synonyms of a thesaurus."},
+		{Path: "augment.code_variants", Stage: StageCorpus, Default: "1", min: 1, max: 100, Help: "How many variants of each training example a rule of kind code.v0 has its plugin make before training; the epochs draw from them."},
 		{Path: "augment.without", Stage: StageCorpus, Default: "[]", Help: "Rules of the packs that are left out, as RULE or PACK/RULE; * leaves out all, so that mode add: K repeats the examples (a control)."},
 		{Path: "knowledge.inject", Stage: StageCorpus, Values: append([]string{"off"}, InjectWays()...), Help: "How knowledge enters the model: gazetteer (type and position of linked mentions), features (of words), entity (vectors of linked entities), text (facts beside mentions), or several; empty or off is without."},
 		{Path: "knowledge.kg", Help: "Folder of the knowledge graph, a store or a compiled view; empty means the facts of the domain's plugins."},

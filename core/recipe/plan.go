@@ -116,6 +116,9 @@ type AugmentPlan struct {
 	Mode  string   `yaml:"mode"` // replace | add: K
 	// WordNet is the folder of the thesaurus that rules may ask; "" = none.
 	WordNet string `yaml:"wordnet"`
+	// CodeVariants is how many variants of an example a rule of kind code.v0 has
+	// made before training, of which the epochs draw.
+	CodeVariants int `yaml:"code_variants"`
 	// Without names rules that are left out, as RULE or PACK/RULE; "*" leaves out
 	// all, so that mode add: K repeats the examples.
 	Without []string `yaml:"without"`
