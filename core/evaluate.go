@@ -47,7 +47,13 @@ type EvaluationResult struct {
 }
 
 // Run reads the data, predicts and scores.
-func (e *Evaluation) Run(ctx context.Context) (*EvaluationResult, error) {
+func (e *Evaluation) Run(ctx context.Context) (_ *EvaluationResult, err error) {
+	// Who pressed Ctrl-C after the last row wants no table either.
+	defer func() {
+		if err == nil {
+			err = ctx.Err()
+		}
+	}()
 	b, ds, err := OpenBundle(e.Model, e.Store)
 	if err != nil {
 		return nil, err
