@@ -10,6 +10,9 @@
 // example that add up. PairedBootstrap and ByGroup resample them, so that a
 // difference between two models or two groups comes with its interval.
 //
+// Text scores generated text against references: BLEU, chrF, ROUGE and exact
+// match, equal to sacrebleu and rouge-score.
+//
 // Undefined ratios (0/0) are 0. A label that occurs neither in gold nor among
 // the predictions has no row and is in no average, as in scikit-learn; it is
 // named in Report.Unused. A prediction of -1 (a token cut by a length limit)

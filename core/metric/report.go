@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"math"
 )
 
 // Kinds of head that have a report of their own. Report.Task holds the head's
@@ -72,7 +71,7 @@ type LanguageModel struct {
 // summed log-loss, in nats.
 func NewLanguageModel(n, tokens int, logLoss float64) *Report {
 	mean := logLoss / float64(max(tokens, 1))
-	return &Report{N: n, Tokens: tokens, Loss: &mean, LanguageModel: &LanguageModel{Tokens: tokens, LogLoss: mean, Perplexity: math.Exp(mean)}}
+	return &Report{N: n, Tokens: tokens, Loss: &mean, LanguageModel: &LanguageModel{Tokens: tokens, LogLoss: mean, Perplexity: Perplexity(logLoss, tokens)}}
 }
 
 // Majority is the score of always giving the most frequent gold answer.
