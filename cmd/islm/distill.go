@@ -29,25 +29,7 @@ in one student.`,
 			if len(teachers) > 0 {
 				f.extra = append(f.extra, "distill.teachers="+strings.Join(teachers, ","))
 			}
-			if f.dryRun {
-				return a.dry(cmd, &f)
-			}
-			engine, err := a.engine()
-			if err != nil {
-				return err
-			}
-			run, err := a.newRun(cmd, &f, engine)
-			if err != nil {
-				return err
-			}
-			res, err := run.Train(cmd.Context())
-			if w, ok := run.Watch.(*watcher); ok {
-				w.done()
-			}
-			if err != nil {
-				return a.hintResume(cmd, &f, err)
-			}
-			return a.printResult(res)
+			return a.make(cmd, &f)
 		},
 	}
 	f.register(cmd)

@@ -25,25 +25,7 @@ The folder of --out is the base of the next 'islm train --base'. A task's own te
 			if f.recipe == "" {
 				f.recipe = recipe.ObjectivePretrain
 			}
-			if f.dryRun {
-				return a.dry(cmd, &f)
-			}
-			engine, err := a.engine()
-			if err != nil {
-				return err
-			}
-			run, err := a.newRun(cmd, &f, engine)
-			if err != nil {
-				return err
-			}
-			res, err := run.Train(cmd.Context())
-			if w, ok := run.Watch.(*watcher); ok {
-				w.done()
-			}
-			if err != nil {
-				return a.hintResume(cmd, &f, err)
-			}
-			return a.printResult(res)
+			return a.make(cmd, &f)
 		},
 	}
 	f.register(cmd)

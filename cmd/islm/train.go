@@ -94,6 +94,29 @@ holds the plan, scores, log, TensorBoard events and report.html.`,
 	return cmd
 }
 
+// make trains and prints what came of it, or the plan alone.
+func (a *app) make(cmd *cobra.Command, f *runFlags) error {
+	if f.dryRun {
+		return a.dry(cmd, f)
+	}
+	engine, err := a.engine()
+	if err != nil {
+		return err
+	}
+	run, err := a.newRun(cmd, f, engine)
+	if err != nil {
+		return err
+	}
+	res, err := run.Train(cmd.Context())
+	if w, ok := run.Watch.(*watcher); ok {
+		w.done()
+	}
+	if err != nil {
+		return a.hintResume(cmd, f, err)
+	}
+	return a.printResult(res)
+}
+
 func (a *app) prepare() *cobra.Command {
 	var f runFlags
 	cmd := &cobra.Command{
