@@ -186,7 +186,7 @@ func (k *knowledge) openGraph(dir string, plan *recipe.Plan) (ds sdk.Diagnostics
 	k.corpus.Linker = k.graph
 	k.corpus.Digest += " graph " + k.graph.Digest()
 	if len(plan.Knowledge.Types) > 0 {
-		k.corpus.Digest += " types " + strings.Join(plan.Knowledge.Types, ",")
+		k.corpus.Digest += " classes " + strings.Join(plan.Knowledge.Types, ",")
 	}
 	if plan.Knowledge.Abbreviations {
 		k.corpus.Digest += " abbreviations"

@@ -20,9 +20,10 @@ import (
 
 // kgGraph is a compiled view of core/kg.
 type kgGraph struct {
-	view   *kg.View
-	linker *kg.Linker
-	types  []string
+	view    *kg.View
+	linker  *kg.Linker
+	types   []string // those of the view, "" for entities without one, the ids of knowledge.types
+	classes int      // place of the first id in types
 }
 
 // openView opens a compiled view and links in it what the plan asks for.
@@ -34,8 +35,15 @@ func openView(path string, plan *recipe.KnowledgePlan) (*kgGraph, error) {
 	if ds := CheckLinkTypes(v, plan.Types, "knowledge.types"); ds.HasErrors() {
 		return nil, errors.Join(ds.Err(), v.Close())
 	}
-	// Entities without a type have one of their own, after the others.
-	return &kgGraph{view: v, linker: v.Linker(kg.LinkOptions{Types: plan.Types, Abbreviations: plan.Abbreviations}), types: append(slices.Clone(v.Types()), "")}, nil
+	// Entities without a type have one of their own, after the others. Ids that say
+	// what is linked are types of what stands below them: an ontology may have one
+	// type for all its entities.
+	types := append(slices.Clone(v.Types()), "")
+	classes := len(types)
+	if slices.ContainsFunc(plan.Types, func(id string) bool { _, ok := v.Index(id); return ok }) {
+		types = append(types, plan.Types...)
+	}
+	return &kgGraph{view: v, linker: v.Linker(kg.LinkOptions{Types: plan.Types, Abbreviations: plan.Abbreviations}), types: types, classes: classes}, nil
 }
 
 func (g *kgGraph) Types() []string        { return g.types }
@@ -61,8 +69,10 @@ func (g *kgGraph) Link(text string) []recipe.Mention {
 	out := make([]recipe.Mention, len(found))
 	for i, m := range found {
 		out[i] = recipe.Mention{Start: m.Start, End: m.End, Entity: m.Entity, Type: m.Type}
-		if m.Type < 0 {
-			out[i].Type = int32(len(g.types) - 1)
+		if class := g.linker.Class(m.Entity); class >= 0 {
+			out[i].Type = int32(g.classes + class)
+		} else if m.Type < 0 {
+			out[i].Type = int32(g.classes - 1)
 		}
 	}
 	return out

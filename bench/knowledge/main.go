@@ -2,7 +2,7 @@
 // injection beside the plain model and the control that fits it, and the cost
 // of a step with facts as text. It prints one JSON row per run.
 //
-//	go run ./bench/knowledge -bar conll                 features, with and without a CRF, on CoNLL-2003
+//	go run ./bench/knowledge -bar conll [-kg WORDNET]   features, with a CRF and with names of a graph, on CoNLL-2003
 //	go run ./bench/knowledge -bar ncbi -kg STORE        every way and its control on ncbi-disease
 //	go run ./bench/knowledge -bar step -kg STORE        seconds of a step, plain and with text, at one padded width
 //
@@ -13,6 +13,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -76,9 +77,7 @@ func main() {
 	flag.StringVar(&b.data, "data", data, "folder of the test data")
 	flag.StringVar(&b.kg, "kg", "", "knowledge graph of ncbi and step, as 'islm kg import' makes it")
 	flag.StringVar(&b.vectors, "vectors", "", "vectors of its entities, as 'islm kg embed' makes them; without them entity is left out")
-	// Half of what the whole of HPO links is no disease but how one runs or is
-	// inherited; chosen on the validation split.
-	flag.StringVar(&b.types, "types", "[Disease, Diagnosis, 'HP:0000118']", "knowledge.types of ncbi: types and ids of what is linked")
+	flag.StringVar(&b.types, "types", "", "knowledge.types: types and ids of what is linked; empty: those of the bar")
 	flag.IntVar(&b.threads, "threads", 2, "threads")
 	only := flag.String("only", "", "run only this arm")
 	seeds := flag.Int("seeds", 3, "seeds 0 … N-1")
@@ -86,10 +85,20 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	b.types = cmp.Or(b.types, linked[*bar])
 	if err := b.run(ctx, *bar, *only, *seeds, *limit); err != nil {
 		fmt.Fprintln(os.Stderr, "bench/knowledge:", err)
 		os.Exit(1)
 	}
+}
+
+// What is linked, unless -types says otherwise, chosen on the validation split: half
+// of what the whole of HPO links is no disease but how one runs or is inherited. Of
+// WordNet 3.0 inhabitants, persons, places, waters, land, organizations, languages,
+// works and events, each a type of its own.
+var linked = map[string]string{
+	"ncbi":  "[Disease, Diagnosis, 'HP:0000118']",
+	"conll": "[09620078-n, 00007846-n, 00027167-n, 09225146-n, 09287968-n, 08008335-n, 06282651-n, 06589574-n, 00029378-n]",
 }
 
 // arm is one way to train, as items of --set.
@@ -103,8 +112,11 @@ func (b *bench) arms(bar string) ([]arm, []string, error) {
 	crf := "heads.ner.crf=on"
 	graph := func(ways string, more ...string) []string {
 		sets := append([]string{"knowledge.inject=" + ways, "knowledge.kg=" + b.kg}, more...)
+		if b.types != "" {
+			sets = append(sets, "knowledge.types="+b.types)
+		}
 		if bar == "ncbi" {
-			sets = append(sets, "knowledge.types="+b.types, "knowledge.abbreviations=on")
+			sets = append(sets, "knowledge.abbreviations=on")
 		}
 		if b.vectors != "" {
 			sets = append(sets, "knowledge.vectors="+b.vectors)
@@ -166,7 +178,7 @@ func (b *bench) run(ctx context.Context, bar, only string, seeds, limit int) err
 			if b.kg == "" {
 				r.KG = ""
 			}
-			if bar == "ncbi" && slices.ContainsFunc(a.sets, func(s string) bool { return strings.HasPrefix(s, "knowledge.types=") }) {
+			if slices.ContainsFunc(a.sets, func(s string) bool { return strings.HasPrefix(s, "knowledge.types=") }) {
 				r.Types = b.types
 			}
 			if old, ok := b.done[r.key()]; ok {

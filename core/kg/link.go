@@ -15,7 +15,8 @@ import (
 type LinkOptions struct {
 	// Types are those of the entities to link, or ids of entities: one stands for
 	// itself and for what is below it by facts that say what something is (is_a,
-	// subClassOf and their like). None means all.
+	// subClassOf and their like); of several above an entity the first counts, see
+	// Linker.Class. None means all.
 	Types []string
 	// Prior says how likely an entity of a type is meant, relative to 1, which
 	// types not named here have. 0 or less excludes a type.
@@ -87,9 +88,9 @@ type linkGraph interface {
 	linkFacts(entity int32, f func(object int32, weight float64))
 	// describe gives the entity in words, for an embedder.
 	describe(entity int32) string
-	// below tells of each entity whether it is one of ids or below one; nil if
-	// none of them is an entity.
-	below(ids []string) []bool
+	// classes gives for each entity the place of the first of ids that it is or
+	// stands below, -1 for none; nil if none of them is an entity.
+	classes(ids []string) []int32
 }
 
 // Linker finds the names of a graph in texts and resolves them. It is safe for
@@ -99,7 +100,7 @@ type Linker struct {
 	opt   LinkOptions
 	prior []float64 // of each type the logarithm, -Inf if it is excluded
 	named []bool    // whether the options name the type
-	below []bool    // whether an entity is below one that the options name; nil: none is
+	class []int32   // of each entity, as Class gives it; nil: the options name no entity
 }
 
 func newLinker(g linkGraph, opt LinkOptions) *Linker {
@@ -115,7 +116,7 @@ func newLinker(g linkGraph, opt LinkOptions) *Linker {
 		l.named = append(l.named, slices.Contains(opt.Types, name))
 	}
 	if len(opt.Types) > 0 {
-		l.below = g.below(opt.Types)
+		l.class = g.classes(opt.Types)
 	}
 	return l
 }
@@ -206,13 +207,22 @@ func (l *Linker) allowed(dst []int32, match string, ids []uint32) []int32 {
 func (l *Linker) priorOf(entity int32) float64 {
 	t := l.g.TypeOf(entity)
 	typed := t >= 0 && int(t) < len(l.prior)
-	if len(l.opt.Types) > 0 && (!typed || !l.named[t]) && (l.below == nil || !l.below[entity]) {
+	if len(l.opt.Types) > 0 && (!typed || !l.named[t]) && l.Class(entity) < 0 {
 		return math.Inf(-1)
 	}
 	if typed {
 		return l.prior[t]
 	}
 	return 0
+}
+
+// Class gives the place in LinkOptions.Types of the first id of an entity that
+// this one is or stands below, -1 for none.
+func (l *Linker) Class(entity int32) int {
+	if l.class == nil {
+		return -1
+	}
+	return int(l.class[entity])
 }
 
 // single reports a lone letter or digit of a script with words.

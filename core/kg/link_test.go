@@ -38,7 +38,7 @@ func (g *linkFixture) linkNames(e int32) []string    { return g.entities[e].name
 func (g *linkFixture) describe(e int32) string {
 	return g.entities[e].names[0] + " (" + g.entities[e].typ + ")"
 }
-func (g *linkFixture) below([]string) []bool { return nil }
+func (g *linkFixture) classes([]string) []int32 { return nil }
 func (g *linkFixture) linkFacts(e int32, f func(int32, float64)) {
 	for object := range int32(len(g.entities)) {
 		if w, ok := g.entities[e].facts[object]; ok {
@@ -405,4 +405,11 @@ func TestLinkBelow(t *testing.T) {
 		}
 		assert.Equal(t, c.want, strings.Join(got, "|"), c.types)
 	}
+	l := v.Linker(LinkOptions{Types: []string{"Disease", "fever", "root"}})
+	for id, want := range map[string]int{"flu": -1, "fever": 1, "high": 1, "severe": 2, "root": 2, "sign": 1} {
+		e, ok := v.Index(id)
+		require.True(t, ok)
+		assert.Equal(t, want, l.Class(e), id)
+	}
+	assert.Equal(t, -1, v.Linker(LinkOptions{Types: []string{"Term"}}).Class(0))
 }

@@ -55,15 +55,16 @@ func parental(relation string) bool {
 	return slices.Contains([]string{"is_a", "subClassOf", "broader", "hypernym", "instance_hypernym"}, relation)
 }
 
-// below walks down from ids.
-func (v *View) below(ids []string) []bool {
-	var next []int32
-	for _, id := range ids {
+// classes walks down from each of ids in turn.
+func (v *View) classes(ids []string) []int32 {
+	roots, any := make([]int32, len(ids)), false
+	for k, id := range ids {
+		roots[k] = -1
 		if i, ok := v.Index(id); ok {
-			next = append(next, i)
+			roots[k], any = i, true
 		}
 	}
-	if len(next) == 0 {
+	if !any {
 		return nil
 	}
 	up := make([]bool, len(v.relations))
@@ -78,14 +79,25 @@ func (v *View) below(ids []string) []bool {
 			}
 		})
 	}
-	in := make([]bool, v.n)
-	for len(next) > 0 {
-		i := next[len(next)-1]
-		next = next[:len(next)-1]
-		if !in[i] {
-			in[i] = true
+	class := slices.Repeat([]int32{-1}, v.n)
+	for k, root := range roots {
+		if root < 0 {
+			continue
+		}
+		// What an earlier id took is passed through, but only once.
+		seen := make([]bool, v.n)
+		for next := []int32{root}; len(next) > 0; {
+			i := next[len(next)-1]
+			next = next[:len(next)-1]
+			if seen[i] {
+				continue
+			}
+			seen[i] = true
+			if class[i] < 0 {
+				class[i] = int32(k)
+			}
 			next = append(next, children[i]...)
 		}
 	}
-	return in
+	return class
 }

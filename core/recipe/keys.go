@@ -196,7 +196,7 @@ func table() []Key {
 		{Path: "augment.without", Stage: StageCorpus, Default: "[]", Help: "Rules of the packs that are left out, as RULE or PACK/RULE; * leaves out all, so that mode add: K repeats the examples (a control)."},
 		{Path: "knowledge.inject", Stage: StageCorpus, Values: append([]string{"off"}, InjectWays()...), Help: "How knowledge enters the model: gazetteer (type and position of linked mentions), features (of words), entity (vectors of linked entities), text (facts beside mentions), or several; empty or off is without."},
 		{Path: "knowledge.kg", Help: "Folder of the knowledge graph, a store or a compiled view; empty means the facts of the domain's plugins."},
-		{Path: "knowledge.types", Stage: StageCorpus, Default: "[]", Help: "Types of the entities that are linked, or ids of entities: one stands for all below it by is_a and its like; empty means all."},
+		{Path: "knowledge.types", Stage: StageCorpus, Default: "[]", Help: "Types of the entities that are linked, or ids of entities: one stands for all below it by is_a and its like and is their type, the first that fits; empty means all."},
 		{Path: "knowledge.abbreviations", Stage: StageCorpus, Default: "off", Help: "Link the short forms that a text itself gives to names, as in 'myotonic dystrophy (DM)'."},
 		{Path: "knowledge.vectors", Help: "Safetensors file with the vectors of the graph's entities, as `islm kg embed` writes it; entity wants it unless the compiled view holds them."},
 		{Path: "knowledge.features", Stage: StageCorpus, Default: "[]", Help: "Names of word features to inject; empty means those that the domain declares, else all."},
