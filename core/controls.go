@@ -205,6 +205,7 @@ func (e *Controls) recipeOf(b *Bundle, data *recipe.Plan, arm string, seed uint6
 	}
 	plan.Seed, plan.Data = seed, data.Data
 	plan.Domain.Advice = false // it is in the plan already
+	plan.Eval.Controls = 0
 	if abs, err := filepath.Abs(plan.Data.Path); err == nil && exists(plan.Data.Path) {
 		plan.Data.Path = abs
 	}

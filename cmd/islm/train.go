@@ -51,6 +51,7 @@ holds the plan, scores, log, TensorBoard events and report.html.`,
   islm train --domain finance --data news/ --set train.epochs=4 --out runs/news
   islm train --data reviews.csv --set data.text=body --set data.label=stars
   islm train --recipe ner --data conll/ --resume --out runs/ner
+  islm train --recipe controls --domain medical --data ner/ --out runs/controls
   islm train --data news/ --set augment.packs=general-en --augment-control`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -71,6 +72,11 @@ holds the plan, scores, log, TensorBoard events and report.html.`,
 			}
 			if err != nil {
 				return a.hintResume(cmd, &f, err)
+			}
+			if n := res.Plan.Eval.Controls; n > 0 {
+				if controls = true; !cmd.Flags().Changed("control-seeds") {
+					seeds = n
+				}
 			}
 			if err := a.printResult(res); err != nil || !controls && !augmentControl {
 				return err

@@ -243,6 +243,7 @@ func table() []Key {
 
 		{Path: "eval.batch_size", Default: "32", min: 1, max: maxBatch, Help: "Examples per batch in validation, evaluation and prediction."},
 		{Path: "eval.by", Stage: StageEval, Help: "Field whose groups are compared in reports."},
+		{Path: "eval.controls", Default: "0", min: 0, max: 1000, Help: "Runs of each arm in which training ends by holding the injected knowledge against its controls, as islm eval --controls does; 0 is off."},
 		{Path: "export.head", Help: "Head in config.json and model.safetensors; empty means the first one trained."},
 	}
 }

@@ -155,7 +155,8 @@ type PretrainPlan struct {
 // EvalPlan is prediction and evaluation.
 type EvalPlan struct {
 	BatchSize int    `yaml:"batch_size"`
-	By        string `yaml:"by"` // field whose groups are compared
+	By        string `yaml:"by"`       // field whose groups are compared
+	Controls  int    `yaml:"controls"` // seeds with which injected knowledge is held against its controls; 0 = off
 }
 
 // ExportPlan shapes the model folder.

@@ -499,6 +499,11 @@ func (r *resolver) whole() {
 	if sum := p.splitSum(); len(p.Data.Split) != 3 || sum < 1-1e-6 || sum > 1+1e-6 {
 		r.report(at("data.split"), &problem{code: "recipe.range", summary: "data.split wants three shares of train, valid and test that add up to 1", remedy: "for example [0.8, 0.1, 0.1]", index: -1})
 	}
+	if p.Eval.Controls > 0 && len(p.Knowledge.Inject) == 0 {
+		bad := wrong("recipe.conflict", "eval.controls holds injected knowledge against controls, knowledge.inject is empty")
+		bad.remedy = "set knowledge.inject, or eval.controls to 0"
+		r.report(at("eval.controls"), bad)
+	}
 	if p.Train.Nesterov && p.Train.Momentum == 0 {
 		r.report(at("train.nesterov"), wrong("recipe.conflict", "train.nesterov wants a momentum above 0"))
 	}

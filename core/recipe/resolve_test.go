@@ -167,6 +167,7 @@ func TestProblems(t *testing.T) {
 		"schema":              {"schema: islm/plan.v9\n", nil, []string{`unknown schema "islm/plan.v9"`}},
 		"head's key":          {"heads: {sentiment: {los: bce}}\n", nil, []string{`did you mean "heads.sentiment.loss"?`}},
 		"flow of a set":       {"", []string{"data.labels=[a"}, []string{`--set:data.labels=[a: not valid YAML`}},
+		"controls of nothing": {"", []string{"eval.controls=3"}, []string{`eval.controls holds injected knowledge against controls, knowledge.inject is empty`}},
 		"patience and no run": {"", []string{"train.patience=2", "train.eval_every=off"}, []string{`train.patience wants validations`}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -227,7 +228,7 @@ func TestPresetsResolve(t *testing.T) {
 			t.Errorf("preset %s: plan has %q, summary %q", preset.Name, p.Preset, preset.Summary)
 		}
 	}
-	if diff := cmp.Diff([]string{"distill", "fewshot", "finetune", "lora", "ner", "pretrain", "quick", "tutorial"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"controls", "distill", "fewshot", "finetune", "lora", "ner", "pretrain", "quick", "tutorial"}, names); diff != "" {
 		t.Error(diff)
 	}
 	tutorial := mustPlan(t, Sources{Preset: "tutorial"})
