@@ -34,6 +34,7 @@ type data struct {
 	rules       *rules
 	base        string      // model folder to start from: the base's, or the vocabulary's
 	vocabulary  *vocabulary // nil when it is not extended
+	replayed    int         // examples of train that a continued model had learned before
 }
 
 type dataRequest struct {
@@ -43,6 +44,7 @@ type dataRequest struct {
 	home      string
 	knowledge *knowledge
 	heads     []sdk.HeadSpec // of teachers: they stay though no example has a label for them
+	past      *past          // of a continued model; nil
 }
 
 // Stage is one prepared stage of a run.
@@ -84,6 +86,10 @@ func openData(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 	}
 	request := corpus.Request{Plan: plan, Heads: slices.Concat(req.plugins.heads(), req.heads)}
 	request.Unlabelled = plan.Objective == recipe.ObjectiveDistill
+	if req.past != nil {
+		request.Heads, request.Grow = req.past.heads(req.plugins.heads()), true
+		req.heads = req.past.bundle.Heads
+	}
 	for _, h := range req.heads {
 		request.Keep = append(request.Keep, h.Name)
 	}
@@ -94,6 +100,15 @@ func openData(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 	ds = append(ds, more...)
 	if err != nil || ds.HasErrors() {
 		return nil, ds, err
+	}
+	if req.past != nil {
+		if more := req.past.merge(c, plan); len(more) > 0 {
+			ds = append(ds, more...)
+			if ds.HasErrors() {
+				return nil, ds, nil
+			}
+		}
+		d.replayed = req.past.replay
 	}
 	d.corpus, d.heads = c, c.Heads
 	for i := range d.heads {
@@ -159,6 +174,9 @@ func (d *data) summary() []string {
 		return []string{fmt.Sprintf("%s: %d texts, %d tokens in %d rows of %d; %d rows held out", d.name, s.Texts-s.Duplicates-s.Near, s.Tokens, s.TrainRows, s.Length, s.ValidRows)}
 	}
 	lines := []string{fmt.Sprintf("%s: %d train, %d valid, %d test", d.name, len(d.corpus.Train), len(d.corpus.Valid), len(d.corpus.Test))}
+	if d.replayed > 0 {
+		lines = append(lines, fmt.Sprintf("replay: %d of the train examples were learned before", d.replayed))
+	}
 	if d.vocabulary != nil {
 		lines = append(lines, "vocabulary: "+d.vocabulary.stage().Text)
 	}

@@ -141,6 +141,12 @@ func (r *Run) page(prov *report.Provenance) *report.Page {
 		Mistakes: r.mistakes(), Groups: r.groups,
 		Facts: []report.Fact{{Name: "base", Value: r.base.Name}, {Name: "data", Value: strings.Join(r.data.summary(), "; ")},
 			{Name: "domain", Value: strings.Join(r.plan.Domain.Names, ", ")}, {Name: "seed", Value: fmt.Sprint(r.plan.Seed)}}}
+	if r.continued != nil {
+		p.Facts = append(p.Facts, report.Fact{Name: "replay", Value: fmt.Sprintf("%d of %d old examples", r.continued.Replayed, r.continued.Of)})
+		for i := range r.continued.Heads {
+			p.Facts = append(p.Facts, report.Fact{Name: "kept, " + r.continued.Heads[i].Head, Value: r.continued.Heads[i].summary()})
+		}
+	}
 	for _, d := range r.problems {
 		p.Notices = append(p.Notices, report.Notice{Severity: string(d.Severity), Code: d.Code, Summary: d.Summary, Detail: d.Detail, Remedy: d.Remedy})
 	}

@@ -40,7 +40,9 @@ type Run struct {
 	plan      *recipe.Plan
 	plugins   plugins
 	base      modelstore.Model
-	teachers  []*teacher // of a distillation
+	teachers  []*teacher // of a distillation; of a continued model itself
+	past      *past      // nil unless a finished model is continued
+	continued *Continued // what it kept and learned
 	knowledge *knowledge // nil when the plan injects none
 	data      *data
 	outcome   *recipe.Outcome
@@ -64,6 +66,7 @@ type Result struct {
 	Plan     *recipe.Plan
 	Metrics  *metric.Metrics             // nil after Prepare
 	Groups   map[string][]*metric.Groups // by head: scores of the groups of eval.by
+	Kept     *Continued                  // of a continued model
 	Primary  string                      // head that the model folder itself holds
 	Stages   []Stage                     // what was prepared, with digests
 	Finished bool                        // the run had been finished before; nothing was done
@@ -79,6 +82,7 @@ func (r *Run) Train(ctx context.Context) (*Result, error) {
 	return r.run(ctx, append(r.preparing(),
 		stage{"train", r.train},   // epochs, validation, early stop, checkpoints
 		stage{"score", r.score},   // reports before and after
+		stage{"judge", r.judge},   // what a continued model kept; floors
 		stage{"export", r.export}, // tokenizer, provenance, report; then rename
 	))
 }
@@ -92,6 +96,7 @@ func (r *Run) preparing() []stage {
 	return []stage{
 		{"plugins", r.launch},             // lock, sha256, Describe, Configure
 		{"plan", r.makePlan},              // complete, no hidden default
+		{"past", r.openPast},              // of a continued model
 		{"folder", r.openFolder},          // refused, new or resumed
 		{"teachers", r.openTeachers},      // of a distillation
 		{"base", r.findBase},              // base model and tokenizer
@@ -127,7 +132,7 @@ func (r *Run) run(ctx context.Context, stages []stage) (*Result, error) {
 			return nil, err
 		}
 	}
-	res := &Result{Dir: r.folder.Dir, Plan: r.plan, Metrics: r.metrics, Groups: r.groups, Stages: r.data.stages()}
+	res := &Result{Dir: r.folder.Dir, Plan: r.plan, Metrics: r.metrics, Groups: r.groups, Stages: r.data.stages(), Kept: r.continued}
 	if len(r.data.heads) > 0 {
 		res.Primary = primary(r.plan, r.data.heads)
 	}
@@ -233,7 +238,7 @@ func (r *Run) prepareData(ctx context.Context) error {
 	if r.plan.Objective == recipe.ObjectivePretrain {
 		open = openText
 	}
-	d, ds, err := open(ctx, dataRequest{plan: r.plan, plugins: r.plugins, base: r.base.Dir, home: r.Home, knowledge: r.knowledge, heads: r.teacherHeads()})
+	d, ds, err := open(ctx, dataRequest{plan: r.plan, plugins: r.plugins, base: r.base.Dir, home: r.Home, knowledge: r.knowledge, heads: r.teacherHeads(), past: r.past})
 	if terr := r.tell(ds); terr != nil {
 		return terr
 	}
@@ -281,10 +286,14 @@ func (r *Run) train(ctx context.Context) error {
 		return sdk.Diagnostics{{Severity: sdk.Error, Code: "adapter.vocabulary", Path: "vocab.extend", Summary: "the rows of new terms are no part of an adapter: it would not fit the base that it names",
 			Remedy: "make the extended base a folder of its own ('islm vocab extend'), and train the adapter on that"}}.Err()
 	}
+	past, err := r.jobPast(ctx)
+	if err != nil {
+		return err
+	}
 	outcome, err := r.Engine.Train(ctx, &recipe.Job{
 		Dir: r.folder.Dir, Plan: r.plan, Base: r.data.base, BaseName: adapterBaseName(r.base), Heads: r.data.heads,
 		Train: r.data.loader, Valid: r.data.valid, Test: r.data.test, Injection: r.knowledge.injection(),
-		Teachers: r.jobTeachers(), Resume: r.Resume, Threads: r.plan.Train.Threads, ExportDir: r.folder.ExportDir(),
+		Teachers: r.jobTeachers(), Past: past, Resume: r.Resume, Threads: r.plan.Train.Threads, ExportDir: r.folder.ExportDir(),
 		Score: r.rating(w), Observe: w.observe,
 	})
 	if err == nil {

@@ -154,6 +154,9 @@ func sameLabels(a, b []string) bool {
 
 // teacherHeads are the teachers' heads that the domain does not declare.
 func (r *Run) teacherHeads() (out []sdk.HeadSpec) {
+	if r.past != nil {
+		return nil // they are the run's own
+	}
 	declared := r.plugins.heads()
 	for _, t := range r.teachers {
 		for _, h := range t.heads {
@@ -222,7 +225,7 @@ func (r *Run) teach(ctx context.Context) error {
 	var ds sdk.Diagnostics
 	varied := len(r.plan.Augment.Packs) > 0
 	names := headNames(r.data.heads)
-	d := &r.plan.Distill
+	d := r.plan.Teaching()
 	if len(r.teachers) > 0 && d.Logits == 0 && !d.NeedsStates() {
 		ds.Add(sdk.Diagnostic{Severity: sdk.Warning, Code: "distill.nothing", Path: "distill.logits", Summary: "all losses of the teachers have the weight 0: the student learns the labels alone, as a control"})
 	}
@@ -260,11 +263,11 @@ func (r *Run) teach(ctx context.Context) error {
 			if k := t.knowledge; k != nil && k.graph != nil {
 				fmt.Fprintf(h, "graph %s\n", k.graph.Digest())
 			}
-			if r.plan.Distill.Cache && r.plan.Distill.Logits > 0 && len(j.Heads) > 0 {
+			if d.Cache && d.Logits > 0 && len(j.Heads) > 0 {
 				j.Save = filepath.Join(r.Home, "stages", "teacher", hex.EncodeToString(h.Sum(nil))+".safetensors")
 			}
 		}
-		if r.plan.Distill.NeedsStates() && !j.Same && !varied {
+		if d.NeedsStates() && !j.Same && !varied {
 			ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "distill.vocabulary", Path: "distill.teachers",
 				Summary: fmt.Sprintf("teacher %s cuts texts into other pieces than the student, or sees injected knowledge: hidden states, attention, relations and embeddings cannot be compared", t.model.Name),
 				Remedy:  "distil its answers alone: --set distill.hidden=0 and the other losses of states too"})

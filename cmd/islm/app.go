@@ -65,7 +65,7 @@ that can be repeated, explained, shared and deployed.`,
 	})
 	root.AddGroup(&cobra.Group{ID: "model", Title: "Make and use a model:"}, &cobra.Group{ID: "material", Title: "Its material:"}, &cobra.Group{ID: "house", Title: "Housekeeping:"})
 	for group, cmds := range map[string][]*cobra.Command{
-		"model":    {a.train(), a.pretrain(), a.fewshot(), a.distill(), a.tune(), a.prepare(), a.eval(), a.predict()},
+		"model":    {a.train(), a.pretrain(), a.fewshot(), a.distill(), a.goOn(), a.tune(), a.prepare(), a.eval(), a.predict()},
 		"material": {a.data(), a.config(), a.plugin(), a.model(), a.vocab(), a.kg(), a.rules()},
 		"house":    {a.runs(), a.cache(), a.doctor()},
 	} {

@@ -249,6 +249,9 @@ func (a *app) printResult(res *core.Result) error {
 		if len(res.Groups) > 0 {
 			out["groups"] = res.Groups
 		}
+		if res.Kept != nil {
+			out["continue"] = res.Kept
+		}
 		return a.print(out)
 	}
 	names := slices.Sorted(maps.Keys(res.Metrics.Heads))
@@ -265,6 +268,11 @@ func (a *app) printResult(res *core.Result) error {
 		fmt.Fprintln(a.stdout, report.Head(name, res.Metrics.Before[name], res.Metrics.Heads[name]))
 		for _, g := range res.Groups[name] {
 			fmt.Fprintln(a.stdout, report.GroupTable(g))
+		}
+	}
+	if res.Kept != nil {
+		for i := range res.Kept.Heads {
+			fmt.Fprintln(a.stdout, keptTable(&res.Kept.Heads[i]))
 		}
 	}
 	t := res.Metrics.Train

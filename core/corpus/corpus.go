@@ -36,6 +36,9 @@ type Request struct {
 	// Closed keeps to Heads: labels of other heads are left aside, labels that
 	// a head does not know are errors. For finished models.
 	Closed bool
+	// Grow lets the declared heads get labels that only the data have, after their
+	// own. For finished models that learn more.
+	Grow bool
 	// Check reports what is wrong and tolerates what only training needs.
 	Check bool
 	// Keep names declared heads that stay though no example has a label for them:

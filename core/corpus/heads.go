@@ -237,8 +237,8 @@ func bareHead(g *group, declared []sdk.HeadSpec, req *Request, p *problems) stri
 	if len(covering) == 1 {
 		return covering[0].Name
 	}
-	if len(covering) == 0 && len(fitting) == 1 && req.Closed {
-		return fitting[0].Name // its unknown labels are reported there
+	if len(covering) == 0 && len(fitting) == 1 && (req.Closed || req.Grow) {
+		return fitting[0].Name // its unknown labels are reported there, or added
 	}
 	d := sdk.Diagnostic{Severity: sdk.Error, Code: "data.head", File: first.File, Line: first.Line}
 	if len(covering) > 1 {
@@ -462,6 +462,10 @@ func labelSet(h *sdk.HeadSpec, seen []string, g *group, declared bool, req *Requ
 	h.Labels = slices.Clone(given)
 	for _, label := range seen {
 		if slices.Contains(given, label) {
+			continue
+		}
+		if declared && req.Grow {
+			h.Labels = append(h.Labels, label)
 			continue
 		}
 		n, at := occurrences(g, label, h)

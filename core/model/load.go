@@ -26,6 +26,9 @@ type Options struct {
 	// Trained demands that the folder holds the heads' weights. Otherwise heads
 	// whose weights it lacks begin with random ones.
 	Trained bool
+	// Grow lets a head have more labels than the folder's of the same name: the rows
+	// of the old ones are kept, those of new ones begin as new weights do.
+	Grow bool
 	// Knowledge and Injection say what knowledge enters; nil = none.
 	Knowledge *recipe.KnowledgePlan
 	Injection *recipe.Injection
@@ -76,7 +79,7 @@ func Load(dir string, heads []sdk.HeadSpec, opt Options) (_ *Model, diags sdk.Di
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	l := &loader{dir: dir, cfg: cfg, opt: opt, weights: weights, m: &Model{Config: cfg, device: opt.Device}}
+	l := &loader{dir: dir, cfg: cfg, opt: opt, weights: weights, specs: heads, m: &Model{Config: cfg, device: opt.Device}}
 	defer func() {
 		if err := l.close(); err != nil {
 			l.fail("model.weights", dir, "close the weights: "+err.Error())
@@ -133,6 +136,7 @@ type loader struct {
 	own      *safetensors.File // islm/heads.safetensors; nil when absent
 	injected *safetensors.File // islm/knowledge.safetensors; nil when absent
 	trained  *hf.Heads         // heads of the folder; nil when unknown
+	specs    []sdk.HeadSpec    // heads that are built
 	adapter  *adapterFile      // nil when the folder is none
 	m        *Model
 	diags    sdk.Diagnostics
@@ -321,7 +325,8 @@ func (l *loader) isPrimary(spec sdk.HeadSpec) bool {
 		return false
 	}
 	t := l.trained.Heads[i]
-	same := (t.Kind == sdk.KindTag) == (spec.Kind == sdk.KindTag) && isLM(t) == isLM(spec) && slices.Equal(ConfigLabels(t), ConfigLabels(spec))
+	same := (t.Kind == sdk.KindTag) == (spec.Kind == sdk.KindTag) && isLM(t) == isLM(spec) &&
+		(slices.Equal(ConfigLabels(t), ConfigLabels(spec)) || l.opt.Grow && t.Name == spec.Name)
 	return same && (t.Name == spec.Name || !l.opt.Trained)
 }
 
@@ -362,11 +367,72 @@ func (l *loader) param(t hf.Tensor, head string, from *hf.Weight) *Param {
 		case isNorm(t.Name) && strings.HasSuffix(t.Name, ".weight"):
 			p.Value.FillInPlace(1)
 		}
+		if l.opt.Grow && from != nil && head != "" {
+			l.keepRows(p.Value, from, head)
+		}
 		p.Value = p.Value.ToDevice(l.m.device)
 	}
 	scope.Keep(p.Value)
 	l.m.params = append(l.m.params, p)
 	return p
+}
+
+// keepRows copies into a head's new weight what an older head of fewer labels had,
+// label by label along each dimension that counts labels.
+func (l *loader) keepRows(into *torch.Tensor, from *hf.Weight, head string) {
+	named := func(heads []sdk.HeadSpec) []string {
+		if i := slices.IndexFunc(heads, func(h sdk.HeadSpec) bool { return h.Name == head }); i >= 0 {
+			return ConfigLabels(heads[i])
+		}
+		return nil
+	}
+	was, is := named(l.trained.Heads), named(l.specs)
+	shape := into.Shape()
+	if len(shape) != len(from.Shape) {
+		return
+	}
+	data, err := from.Read()
+	if err != nil {
+		l.fail("model.weights", from.File, err.Error())
+		return
+	}
+	old := torch.FromBytes(data, elementType(from.DType), from.Shape...).To(torch.Float32, torch.CPU)
+	for dim := range shape {
+		if from.Shape[dim] == shape[dim] {
+			continue
+		}
+		if from.Shape[dim] != int64(len(was)) || shape[dim] != int64(len(is)) {
+			return
+		}
+	}
+	// index[dim] says where each old place lies in the new weight.
+	index := make([][]int, len(shape))
+	for dim := range shape {
+		for k := range from.Shape[dim] {
+			at := int(k)
+			if from.Shape[dim] != shape[dim] {
+				at = slices.Index(is, was[k])
+			}
+			index[dim] = append(index[dim], at)
+		}
+	}
+	values, kept := into.Float32s(), old.Float32s()
+	for i, v := range kept {
+		at, rest, ok := 0, i, true
+		places := make([]int, len(shape))
+		for dim := len(shape) - 1; dim >= 0; dim-- {
+			places[dim] = index[dim][rest%len(index[dim])]
+			rest /= len(index[dim])
+			ok = ok && places[dim] >= 0
+		}
+		for dim, p := range places {
+			at = at*int(shape[dim]) + p
+		}
+		if ok {
+			values[at] = v
+		}
+	}
+	into.CopyFrom(torch.FromFloat32(values, shape...))
 }
 
 func elementType(dtype string) torch.DType {

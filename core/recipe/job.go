@@ -20,7 +20,8 @@ type Job struct {
 	Valid     Source     // nil when there is none
 	Test      Source     // nil when there is none
 	Injection *Injection // nil when no knowledge is injected
-	Teachers  []Teacher  // of objective distill
+	Teachers  []Teacher  // of objective distill; of continue the model itself
+	Past      *Past      // of objective continue: Base is the model that goes on
 	Resume    bool
 	Threads   int    // 0 = all cores
 	ExportDir string // the engine writes config.json, model.safetensors and islm/heads.safetensors here
@@ -44,6 +45,12 @@ type Teacher struct {
 	Rows Source
 	Same bool   // its rows have the student's ids, so that positions can be compared
 	Save string // file where its logits on Rows are kept; "" = it runs in each step
+}
+
+// Past is what a continued model knows already.
+type Past struct {
+	Heads []sdk.HeadSpec // its heads: the job's of these names, without their new labels
+	Rows  Source         // old examples that say which weights matter; nil = that is not asked
 }
 
 // PredictJob is all that an Engine needs to predict with a finished model.

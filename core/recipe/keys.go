@@ -105,7 +105,7 @@ func table() []Key {
 	auto := []word{{"auto", 0}}
 	return []Key{
 		{Path: "preset", Default: "finetune", Values: PresetNames(), Help: "The preset that the other keys start from."},
-		{Path: "objective", Stage: StageTrain, Default: "finetune", Values: []string{"finetune", "distill", "fewshot", "pretrain"}, Help: "What is trained: finetune trains task heads and encoder on labelled examples, distill a student on what its teachers say, fewshot a classifier on a few examples of each class, pretrain a language model on running text."},
+		{Path: "objective", Stage: StageTrain, Default: "finetune", Values: []string{"finetune", "distill", "continue", "fewshot", "pretrain"}, Help: "What is trained: finetune trains task heads and encoder on labelled examples, distill a student on what its teachers say, continue a finished model on new examples or labels, fewshot a classifier on a few examples of each class, pretrain a language model on running text."},
 		{Path: "seed", Stage: StageTrain, Default: "42", max: math.MaxUint64, Help: "All randomness of the run follows from it: initial heads, order of examples, dropout."},
 		{Path: "base", Default: "all-MiniLM-L6-v2", Help: "Base model: a Hugging Face folder, a name in the model store or a hub id."},
 
@@ -226,6 +226,13 @@ func table() []Key {
 		{Path: "student.hidden", Stage: StageTrain, Default: "auto", words: auto, min: 1, max: maxLength, Help: "Width of the student; the teacher's weightiest units are kept."},
 		{Path: "student.heads", Stage: StageTrain, Default: "auto", words: auto, min: 1, max: 4096, Help: "Attention heads of the student; auto keeps the size of a head."},
 		{Path: "student.intermediate", Stage: StageTrain, Default: "auto", words: auto, min: 1, max: maxLength, Help: "Width of the student's feed-forward layers; auto is in proportion to student.hidden."},
+		{Path: "continue.data", Help: "Examples that the model was trained on, as a folder or a file; empty means those of its own plan."},
+		{Path: "continue.replay", Stage: StageTrain, Default: "0.1", min: 0, max: 1, Help: "Share of the old training examples that is trained again, taken evenly from the old labels."},
+		{Path: "continue.distill", Stage: StageTrain, Default: "1", min: 0, max: 1e6, Help: "Weight of the old model's answers to new and replayed texts (Li and Hoiem 2016, learning without forgetting)."},
+		{Path: "continue.temperature", Stage: StageTrain, Default: "2", open: true, max: 1000, Help: "Temperature of the old model's answers."},
+		{Path: "continue.ewc", Stage: StageTrain, Default: "0", min: 0, max: 1e12, Help: "Weight of elastic weight consolidation: weights stay near their old values, the more the Fisher information says that they matter (Kirkpatrick et al. 2017)."},
+		{Path: "continue.fisher", Stage: StageTrain, Default: "512", min: 1, max: maxCount, Help: "Most old training examples from which the Fisher information is estimated."},
+		{Path: "continue.floors", Stage: StageEval, Default: "{}", Help: "Least F1 of old labels after the training, as LABEL or HEAD/LABEL, * for each: 0.8, or -0.02 for at most 2 points less than before. A label below its floor stops the release."},
 		{Path: "vocab.extend", Stage: StageVocab, Default: "off", words: []word{{"off", 0}, {"all", -1}}, min: 1, max: 1 << 20, Help: "Add the domain's terms to the tokenizer: at most so many, all, or off. Those come first that save most pieces of the training texts."},
 		{Path: "vocab.words", Stage: StageVocab, Default: "on", Help: "Words of the training texts may be added too, not only terms of the domain."},
 		{Path: "vocab.min_count", Stage: StageVocab, Default: "3", min: 1, max: maxCount, Help: "Least occurrences of a word of the training texts that is added."},

@@ -20,6 +20,7 @@ type Plan struct {
 	Knowledge KnowledgePlan       `yaml:"knowledge"`
 	Distill   DistillPlan         `yaml:"distill"`
 	Student   StudentPlan         `yaml:"student"`
+	Continue  ContinuePlan        `yaml:"continue"`
 	Vocab     VocabPlan           `yaml:"vocab"`
 	FewShot   FewShotPlan         `yaml:"fewshot"`
 	Pretrain  PretrainPlan        `yaml:"pretrain"`

@@ -397,7 +397,7 @@ func isKey(path string) bool {
 
 // mapEntry splits the path of an entry of a map from text to text.
 func mapEntry(path string) (parent, name string, ok bool) {
-	for _, parent := range []string{"domain.options", "data.fields"} {
+	for _, parent := range []string{"domain.options", "data.fields", "continue.floors"} {
 		if name, ok := strings.CutPrefix(path, parent+"."); ok && name != "" {
 			return parent, name, true
 		}
@@ -539,6 +539,7 @@ func (r *resolver) whole() {
 		r.report(at("knowledge.control"), bad)
 	}
 	r.checkDistill(at)
+	r.checkContinue(at)
 	for _, name := range slices.Sorted(maps.Keys(p.Heads)) {
 		h := p.Heads[name]
 		if n := len(h.ClassWeights); n > 0 && len(h.Labels) > 0 && n != len(h.Labels) {

@@ -228,7 +228,7 @@ func TestPresetsResolve(t *testing.T) {
 			t.Errorf("preset %s: plan has %q, summary %q", preset.Name, p.Preset, preset.Summary)
 		}
 	}
-	if diff := cmp.Diff([]string{"controls", "distill", "fewshot", "finetune", "lora", "ner", "pretrain", "quick", "tutorial"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"continue", "controls", "distill", "fewshot", "finetune", "lora", "ner", "pretrain", "quick", "tutorial"}, names); diff != "" {
 		t.Error(diff)
 	}
 	tutorial := mustPlan(t, Sources{Preset: "tutorial"})
@@ -360,4 +360,22 @@ func TestKnowledgeKeys(t *testing.T) {
 			t.Errorf("%s is taken", set)
 		}
 	}
+}
+
+func TestContinueFloors(t *testing.T) {
+	plan, ds := Resolve(Sources{Sets: []string{"objective=continue", `continue.floors={"*": "-0.02", refund: 0.9, "intent/refund": 0.95}`, "continue.floors.a.b=0.5"}})
+	require.Empty(t, ds)
+	require.Equal(t, &Floor{Text: "0.95", Value: 0.95}, plan.Continue.Floor("intent", "refund"))
+	require.Equal(t, &Floor{Text: "0.9", Value: 0.9}, plan.Continue.Floor("other", "refund"))
+	require.Equal(t, &Floor{Text: "0.5", Value: 0.5}, plan.Continue.Floor("intent", "a.b"))
+	require.Equal(t, &Floor{Text: "-0.02", Value: 0.02, Loss: true}, plan.Continue.Floor("intent", "else"))
+	again, ds := Parse("plan.yaml", plan.YAML())
+	require.Empty(t, ds)
+	require.Equal(t, plan.Continue, again.Continue)
+	for _, bad := range []string{"1.5", "high", ""} {
+		_, ds = Resolve(Sources{Sets: []string{"continue.floors.up=" + bad}})
+		require.True(t, ds.HasErrors(), bad)
+	}
+	_, ds = Resolve(Sources{Sets: []string{"objective=continue", "vocab.extend=all", "knowledge.inject=gazetteer"}})
+	require.Len(t, ds, 2)
 }

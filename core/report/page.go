@@ -317,7 +317,7 @@ func cards(before, r *metric.Report, t func(string) string) []card {
 		c := card{Name: t(name), Value: three(a)}
 		if before != nil {
 			if b, ok := before.Value(name); ok {
-				c.Note = t("untrained") + " " + three(b) + " (" + signed(a-b) + ")"
+				c.Note = t("before training") + " " + three(b) + " (" + signed(a-b) + ")"
 				if a > b {
 					c.Class = "up"
 				} else if a < b {
@@ -501,7 +501,7 @@ func chinese() map[string]string {
 		"macro_f1": "宏平均 F1", "micro_f1": "微平均 F1", "weighted_f1": "加权 F1", "entity_f1": "实体 F1", "samples_f1": "样本平均 F1",
 		"accuracy": "准确率", "pearson": "皮尔逊相关", "spearman": "斯皮尔曼相关", "mse": "均方误差", "mae": "平均绝对误差",
 		"micro avg": "微平均", "macro avg": "宏平均", "weighted avg": "加权平均", "samples avg": "样本平均", "overall": "总体",
-		"majority": "多数类基线", "accuracy of always answering": "始终回答时的准确率：", "nothing": "（无）", "untrained": "训练前",
+		"majority": "多数类基线", "accuracy of always answering": "始终回答时的准确率：", "nothing": "（无）", "before training": "训练前",
 		"examples": "条样本", "tokens": "词元", "gold": "标注", "predicted": "预测", "none": "（无）",
 		"Run": "运行", "Training": "训练过程", "train loss": "训练损失", "validation": "验证", "learning rate": "学习率", "step": "步",
 		"Scores by label": "各标签得分", "label": "标签", "precision": "精确率", "recall": "召回率", "f1-score": "F1", "support": "样本数",

@@ -49,7 +49,8 @@ type taught struct {
 type taughtBy struct {
 	*teacher
 	head    int     // among the teacher's
-	columns []int64 // the student's outputs among the teacher's
+	own     []int64 // the student's outputs that the teacher has too; nil = all
+	columns []int64 // these among the teacher's
 }
 
 // teacher is one of them, loaded unless its answers lie on disk.
@@ -75,7 +76,7 @@ type liveTeacher struct {
 const projectionPrefix = "distill."
 
 func newDistill(job *recipe.Job, student *model.Model, bf16 bool, observe func(recipe.Event)) (_ *distill, err error) {
-	d := &distill{plan: job.Plan.Distill, student: student, bf16: bf16, words: make([]float64, len(student.Heads))}
+	d := &distill{plan: job.Plan.Teaching(), student: student, bf16: bf16, words: make([]float64, len(student.Heads))}
 	defer func(d *distill) {
 		if err != nil {
 			err = errors.Join(err, torch.Do(d.close))
@@ -98,11 +99,11 @@ func newDistill(job *recipe.Job, student *model.Model, bf16 bool, observe func(r
 				if spec.Name != h.Spec.Name {
 					continue
 				}
-				by, err := alignHead(h.Spec, spec)
-				if err != nil {
+				by := taughtBy{teacher: t, head: k}
+				if by.own, by.columns, err = alignHead(h.Spec, spec, job.Past != nil); err != nil {
 					return nil, fmt.Errorf("teacher %s: %w", t.Name, err)
 				}
-				one.by = append(one.by, taughtBy{t, k, by})
+				one.by = append(one.by, by)
 			}
 		}
 		d.heads = append(d.heads, one)
@@ -110,18 +111,22 @@ func newDistill(job *recipe.Job, student *model.Model, bf16 bool, observe func(r
 	return d, nil
 }
 
-// alignHead finds the student's outputs among the teacher's.
-func alignHead(student, teacher sdk.HeadSpec) ([]int64, error) {
+// alignHead finds the outputs that student and teacher share. Those of a teacher
+// that goes on learning (grown) are some of the student's; else they must be all.
+func alignHead(student, teacher sdk.HeadSpec, grown bool) (own, columns []int64, err error) {
 	mine, theirs := model.ConfigLabels(student), model.ConfigLabels(teacher)
-	columns := make([]int64, len(mine))
 	for i, label := range mine {
-		at := slices.Index(theirs, label)
-		if at < 0 || len(mine) != len(theirs) {
-			return nil, fmt.Errorf("head %s: the teacher's outputs are %v, the student's %v", student.Name, theirs, mine)
+		if at := slices.Index(theirs, label); at >= 0 {
+			own, columns = append(own, int64(i)), append(columns, int64(at))
 		}
-		columns[i] = int64(at)
 	}
-	return columns, nil
+	if len(columns) != len(theirs) || !grown && len(own) != len(mine) {
+		return nil, nil, fmt.Errorf("head %s: the teacher's outputs are %v, the student's %v", student.Name, theirs, mine)
+	}
+	if len(own) == len(mine) {
+		own = nil
+	}
+	return own, columns, nil
 }
 
 // open loads a teacher, or its answers where they suffice.
@@ -363,7 +368,11 @@ func (d *distill) answers(head int, b *recipe.Batch, in *model.Input, f *model.F
 		if len(by.columns) > 1 {
 			said = said.IndexSelect(1, torch.FromInt64(by.columns, int64(len(by.columns))).ToDevice(said.Device()))
 		}
-		add(d.plan.Logits/(norm*float64(len(h.by))), softLoss(h.spec, z, said, d.plan.Temperature))
+		mine := z
+		if by.own != nil {
+			mine = z.IndexSelect(1, torch.FromInt64(by.own, int64(len(by.own))).ToDevice(z.Device()))
+		}
+		add(d.plan.Logits/(norm*float64(len(h.by))), softLoss(h.spec, mine, said, d.plan.Temperature))
 	}
 	return nil
 }

@@ -57,17 +57,18 @@ func (t *trainer) tellShare() error {
 	return nil
 }
 
-// regularize adds the gradients of the adapter's own loss and gives its value, 0
-// where there is none.
-func (t *trainer) regularize() float64 {
+// regularize adds the gradients of the losses of weights alone, the adapter's own and
+// that of the anchor, and gives their value, 0 where there are none.
+func (t *trainer) regularize() (value float64) {
 	scope := torch.Open()
 	defer scope.Close()
-	loss := t.model.Regularizer()
-	if loss == nil {
-		return 0
+	for _, loss := range []*torch.Tensor{t.model.Regularizer(), t.anchor.loss()} {
+		if loss != nil && loss.NeedsGrad() {
+			loss.Backward()
+			value += loss.Item()
+		}
 	}
-	loss.Backward()
-	return loss.Item()
+	return value
 }
 
 // stepsToMove is how many steps a group of weights may stand still.

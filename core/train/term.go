@@ -8,8 +8,7 @@ import (
 	"github.com/islm-dev/islm/core/torch"
 )
 
-// term is a loss beside that of the labels: what teachers say, what old weights
-// hold. Its methods, but count and params, are called inside torch.Do.
+// term is a loss beside that of the labels: what teachers say. Its methods, but count and params, are called inside torch.Do.
 type term interface {
 	// params are weights of its own, trained and kept in checkpoints, no part of
 	// the model.
@@ -28,7 +27,9 @@ type term interface {
 
 // newTerm makes the term of the job's objective.
 func (t *trainer) newTerm() (term, error) {
-	if t.job.Plan.Objective != recipe.ObjectiveDistill {
+	switch o := t.job.Plan.Objective; {
+	case o == recipe.ObjectiveContinue && len(t.job.Teachers) > 0:
+	case o != recipe.ObjectiveDistill:
 		return nil, nil
 	}
 	d, err := newDistill(t.job, t.model, t.bf16, t.observe)

@@ -34,7 +34,8 @@ type trainer struct {
 	frozen    recipe.Frozen  // at the beginning
 	thaws     int            // of gradual unfreezing, so far
 	moves     moves
-	term      term // a loss beside that of the labels; nil = none
+	term      term    // a loss beside that of the labels; nil = none
+	anchor    *anchor // holds weights near those of a continued model; nil = none
 	schedule  schedule
 	epochs    int // planned
 
@@ -55,7 +56,7 @@ func newTrainer(job *recipe.Job) *trainer {
 }
 
 func (t *trainer) train(ctx context.Context) (*recipe.Outcome, error) {
-	if o := t.job.Plan.Objective; o != "" && o != "finetune" && o != "distill" && o != recipe.ObjectivePretrain {
+	if o := t.job.Plan.Objective; o != "" && !slices.Contains([]string{"finetune", recipe.ObjectiveDistill, recipe.ObjectiveContinue, recipe.ObjectivePretrain}, o) {
 		return nil, fmt.Errorf("train: objective %q is not part of this version", o)
 	}
 	defer t.close()
@@ -101,7 +102,7 @@ func (t *trainer) prepare() (err error) {
 			threads = torch.NumThreads()
 		}
 		t.model, diags = model.Load(t.job.Base, t.job.Heads, model.Options{Device: t.device, Seed: t.job.Plan.Seed, Dropout: t.plan.Dropout,
-			Knowledge: &t.job.Plan.Knowledge, Injection: t.job.Injection, Adapt: t.newAdapter(total)})
+			Knowledge: &t.job.Plan.Knowledge, Injection: t.job.Injection, Adapt: t.newAdapter(total), Grow: t.job.Past != nil})
 	})
 	if err := errors.Join(failed, diags.Err()); err != nil {
 		return fmt.Errorf("load base model: %w", err)
@@ -110,6 +111,9 @@ func (t *trainer) prepare() (err error) {
 		t.observe(recipe.Event{Kind: recipe.EventNotice, Text: d.String()})
 	}
 	if t.term, err = t.newTerm(); err != nil {
+		return err
+	}
+	if t.anchor, err = t.newAnchor(); err != nil {
 		return err
 	}
 	if t.frozen, err = t.plan.Frozen(t.model.Config.Layers); err != nil {
@@ -721,6 +725,7 @@ func (t *trainer) close() {
 		if t.term != nil {
 			t.term.close()
 		}
+		t.anchor.close()
 		if t.model != nil {
 			t.model.Close()
 		}
