@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/islm-dev/islm/sdk"
+	"github.com/stretchr/testify/require"
 )
 
 func mustPlan(t *testing.T, in Sources) *Plan {
