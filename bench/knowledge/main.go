@@ -54,9 +54,9 @@ func (r Row) key() string {
 }
 
 type bench struct {
-	bin, data, model, kg, vectors, rows, commit, types string
-	threads                                            int
-	done                                               map[string]Row
+	bin, data, model, kg, vectors, rows, commit, types, keep string
+	threads                                                  int
+	done                                                     map[string]Row
 }
 
 func main() {
@@ -78,15 +78,17 @@ func main() {
 	flag.StringVar(&b.kg, "kg", "", "knowledge graph of ncbi and step, as 'islm kg import' makes it")
 	flag.StringVar(&b.vectors, "vectors", "", "vectors of its entities, as 'islm kg embed' makes them; without them entity is left out")
 	flag.StringVar(&b.types, "types", "", "knowledge.types: types and ids of what is linked; empty: those of the bar")
+	flag.StringVar(&b.keep, "keep", "", "folder in which the trained models stay, as BAR-ARM-SEED; empty: they are removed")
 	flag.IntVar(&b.threads, "threads", 2, "threads")
 	only := flag.String("only", "", "run only this arm")
 	seeds := flag.Int("seeds", 3, "seeds 0 … N-1")
+	just := flag.Int("just", -1, "run only this seed; -1 = all of -seeds")
 	limit := flag.Int("limit", 0, "stop after so many new rows; 0 = run all")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	b.types = cmp.Or(b.types, linked[*bar])
-	if err := b.run(ctx, *bar, *only, *seeds, *limit); err != nil {
+	if err := b.run(ctx, *bar, *only, *just, *seeds, *limit); err != nil {
 		fmt.Fprintln(os.Stderr, "bench/knowledge:", err)
 		os.Exit(1)
 	}
@@ -157,7 +159,7 @@ func (b *bench) arms(bar string) ([]arm, []string, error) {
 	return nil, nil, fmt.Errorf("unknown bar %q", bar)
 }
 
-func (b *bench) run(ctx context.Context, bar, only string, seeds, limit int) error {
+func (b *bench) run(ctx context.Context, bar, only string, just, seeds, limit int) error {
 	if err := b.load(); err != nil {
 		return err
 	}
@@ -171,7 +173,7 @@ func (b *bench) run(ctx context.Context, bar, only string, seeds, limit int) err
 	made := 0
 	for seed := range seeds { // arm after arm within a seed: machines drift
 		for _, a := range arms {
-			if only != "" && only != a.name {
+			if only != "" && only != a.name || just >= 0 && just != seed {
 				continue
 			}
 			r := Row{Bar: bar, Arm: a.name, Seed: seed, Threads: b.threads, KG: filepath.Base(b.kg), Commit: b.commit}
@@ -205,12 +207,15 @@ func (b *bench) run(ctx context.Context, bar, only string, seeds, limit int) err
 
 // train makes one run and reads its figures.
 func (b *bench) train(ctx context.Context, r *Row, args, sets []string) error {
-	out, err := os.MkdirTemp("", "bench-*")
-	if err != nil {
-		return err
+	dir := filepath.Join(b.keep, fmt.Sprintf("%s-%s-%d", r.Bar, r.Arm, r.Seed))
+	if b.keep == "" {
+		out, err := os.MkdirTemp("", "bench-*")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(out)
+		dir = filepath.Join(out, "model")
 	}
-	defer os.RemoveAll(out)
-	dir := filepath.Join(out, "model")
 	all := append([]string{"train", "--base", b.model, "--out", dir, "--quiet", "--seed", strconv.Itoa(r.Seed), "--set", "train.checkpoint_every=off", "--set", "train.threads=" + strconv.Itoa(b.threads)}, args...)
 	for _, s := range sets {
 		all = append(all, "--set", s)

@@ -311,7 +311,7 @@ func (w *watcher) Event(e recipe.Event, scores map[string]*metric.Report) {
 		}
 		if !w.before {
 			w.before = true
-			w.progress.Begin("predict", 0, e.Steps)
+			w.progress.Begin("predict", "text", 0, e.Steps)
 		}
 		w.progress.Step(report.Step{Done: e.Step})
 		if e.Step >= e.Steps {
@@ -321,7 +321,7 @@ func (w *watcher) Event(e recipe.Event, scores map[string]*metric.Report) {
 	case recipe.EventStep:
 		if !w.begun {
 			w.begun = true
-			w.progress.Begin("train", e.Step-1, e.Steps)
+			w.progress.Begin("train", "step", e.Step-1, e.Steps)
 		}
 		w.progress.Step(report.Step{Done: e.Step, Epoch: e.Epoch, Epochs: e.Epochs, Loss: e.Loss, LR: e.LR})
 		if e.Step >= e.Steps {

@@ -16,7 +16,7 @@ import (
 // time left, elsewhere a plain line now and then and one per epoch.
 //
 //	p := report.NewProgress(os.Stderr, isTerminal)
-//	p.Begin("train", 0, steps)
+//	p.Begin("train", "step", 0, steps)
 //	p.Step(report.Step{Done: 1, Epoch: 1, Epochs: 3, Loss: 0.7, LR: 2e-5})
 //	p.Epoch(1, 0.412) // Epoch 1, train loss: 0.412
 //	p.Done()
@@ -31,6 +31,7 @@ type Progress struct {
 
 	mu    sync.Mutex
 	task  string
+	unit  string
 	from  int
 	total int
 	last  Step
@@ -57,13 +58,13 @@ func NewProgress(w io.Writer, tty bool) *Progress {
 	return &Progress{w: w, tty: tty, every: 10 * time.Second, now: time.Now}
 }
 
-// Begin starts a task of total steps, from of which are done. A task that was
-// still open is closed.
-func (p *Progress) Begin(task string, from, total int) {
+// Begin starts a task of total units ("step", "text"), from of which are done. A
+// task that was still open is closed.
+func (p *Progress) Begin(task, unit string, from, total int) {
 	p.Done()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.task, p.from, p.total, p.last, p.pace = Clean(task), from, total, Step{Done: from}, 0
+	p.task, p.unit, p.from, p.total, p.last, p.pace = Clean(task), unit, from, total, Step{Done: from}, 0
 	p.at, p.shown = p.now(), p.now()
 	if !p.tty {
 		return
@@ -157,7 +158,7 @@ func (p *Progress) after() string {
 	defer p.mu.Unlock()
 	s := fmt.Sprintf(" %d/%d", p.last.Done, p.total)
 	if p.pace > 0 {
-		s += fmt.Sprintf(" [%s left, %s]", clock(p.left()), rate(p.pace))
+		s += fmt.Sprintf(" [%s left, %s]", clock(p.left()), rate(p.pace, p.unit))
 	}
 	if p.last.Loss != 0 {
 		s += fmt.Sprintf(" loss %.3f", p.last.Loss)
@@ -177,7 +178,7 @@ func (p *Progress) line() string {
 		s += fmt.Sprintf(", lr %.3g", p.last.LR)
 	}
 	if p.pace > 0 {
-		s += fmt.Sprintf(", %s, %s left", rate(p.pace), clock(p.left()))
+		s += fmt.Sprintf(", %s, %s left", rate(p.pace, p.unit), clock(p.left()))
 	}
 	return s
 }
@@ -193,12 +194,12 @@ func (p *Progress) left() time.Duration {
 	return time.Duration(max(0, p.total-p.last.Done)) * p.pace
 }
 
-// rate is steps per second, or seconds per step where that is slower.
-func rate(pace time.Duration) string {
+// rate is units per second, or seconds per unit where that is slower.
+func rate(pace time.Duration, unit string) string {
 	if pace > time.Second {
-		return fmt.Sprintf("%.1f s/step", pace.Seconds())
+		return fmt.Sprintf("%.1f s/%s", pace.Seconds(), unit)
 	}
-	return fmt.Sprintf("%.1f steps/s", float64(time.Second)/float64(pace))
+	return fmt.Sprintf("%.1f %ss/s", float64(time.Second)/float64(pace), unit)
 }
 
 // clock writes m:ss or h:mm:ss.

@@ -15,7 +15,7 @@ func TestPlainProgress(t *testing.T) {
 	p := NewProgress(&b, false)
 	now := time.Unix(0, 0)
 	p.now = func() time.Time { return now }
-	p.Begin("train", 100, 400)
+	p.Begin("train", "step", 100, 400)
 	for step := 101; step <= 400; step++ {
 		now = now.Add(100 * time.Millisecond)
 		p.Step(Step{Done: step, Epoch: (step-1)/200 + 1, Epochs: 2, Loss: 0.5, LR: 2e-5})
@@ -24,7 +24,7 @@ func TestPlainProgress(t *testing.T) {
 		}
 	}
 	p.Done()
-	p.Begin("predict", 0, 3)
+	p.Begin("predict", "text", 0, 3)
 	p.Done()
 	require.Equal(t, strings.TrimPrefix(`
 train 200/400 (50%) epoch 1/2, loss 0.500, lr 2e-05, 10.0 steps/s, 0:20 left
@@ -51,7 +51,7 @@ func TestBarOnATerminal(t *testing.T) {
 	p := NewProgress(&b, true)
 	require.False(t, p.tty)
 	p.tty, p.force = true, true
-	p.Begin("train", 0, 4)
+	p.Begin("train", "step", 0, 4)
 	for step := 1; step <= 4; step++ {
 		p.Step(Step{Done: step, Epoch: 1, Epochs: 1, Loss: 0.25})
 	}
@@ -59,9 +59,9 @@ func TestBarOnATerminal(t *testing.T) {
 	p.Print("a table\nof two lines\n")
 	p.Done()
 	p.Print("after")
-	p.Begin("predict", 0, 10)
+	p.Begin("predict", "text", 0, 10)
 	p.Step(Step{Done: 2})
-	p.Begin("again", 0, 1) // closes the one before
+	p.Begin("again", "step", 0, 1) // closes the one before
 	p.Step(Step{Done: 1})
 	p.Done()
 	p.Done()
@@ -76,6 +76,6 @@ func TestClock(t *testing.T) {
 	require.Equal(t, "0:00", clock(0))
 	require.Equal(t, "59:59", clock(3599*time.Second))
 	require.Equal(t, "1:00:01", clock(3601*time.Second))
-	require.Equal(t, "2.5 s/step", rate(2500*time.Millisecond))
-	require.Equal(t, "20.0 steps/s", rate(50*time.Millisecond))
+	require.Equal(t, "2.5 s/step", rate(2500*time.Millisecond, "step"))
+	require.Equal(t, "20.0 steps/s", rate(50*time.Millisecond, "step"))
 }

@@ -101,12 +101,18 @@ func EntityTable(r *metric.Report) string {
 }
 
 // BeforeAfter sets the untrained head beside the trained one and the majority
-// baseline. before may be nil.
+// baseline. Without before the trained one stands beside the baseline alone.
 func BeforeAfter(before, after *metric.Report) string {
 	t := Table{Left: 1, Header: []string{"", "majority", "before", "after", "gain"}}
+	if before == nil {
+		t.Header = []string{"", "majority", "score"}
+	}
 	for _, name := range headline(after) {
 		a, _ := after.Value(name)
 		row := []string{name, "", "", three(a), ""}
+		if before == nil {
+			row = []string{name, "", three(a)}
+		}
 		switch {
 		case after.Regression != nil, after.Ranking != nil, after.LanguageModel != nil:
 		case name == "accuracy":
