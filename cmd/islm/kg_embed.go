@@ -270,7 +270,7 @@ func (a *app) watchEmbed() func(kge.Event) {
 		case kge.EventStep:
 			if !begun {
 				begun = true
-				p.Begin("embed", e.Step-1, e.Steps)
+				p.Begin("embed", "step", e.Step-1, e.Steps)
 			}
 			p.Step(report.Step{Done: e.Step, Epoch: e.Epoch, Epochs: e.Epochs, Loss: e.Loss, LR: e.LR})
 			if e.Step >= e.Steps {

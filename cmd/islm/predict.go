@@ -200,7 +200,10 @@ func (a *app) answer(ans core.Answer) {
 		case h.Value != nil:
 			fmt.Fprintf(a.stdout, "  %s: %.4f\n", name, *h.Value)
 		default:
-			var parts []string
+			parts := []string{}
+			if len(h.Spans) == 0 {
+				parts = append(parts, "nothing found")
+			}
 			for _, s := range h.Spans {
 				parts = append(parts, fmt.Sprintf("%s [%s %d-%d %.3f]", s.Text, s.Label, s.Start, s.End, s.Score))
 			}

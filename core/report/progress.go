@@ -36,8 +36,9 @@ type Progress struct {
 	total int
 	last  Step
 	pace  time.Duration // smoothed time per step
-	at    time.Time     // of the last step
-	shown time.Time     // of the last plain line
+	begun time.Time
+	at    time.Time // of the last step
+	shown time.Time // of the last plain line
 	bars  *mpb.Progress
 	bar   *mpb.Bar
 }
@@ -65,7 +66,8 @@ func (p *Progress) Begin(task, unit string, from, total int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.task, p.unit, p.from, p.total, p.last, p.pace = Clean(task), unit, from, total, Step{Done: from}, 0
-	p.at, p.shown = p.now(), p.now()
+	p.begun = p.now()
+	p.at, p.shown = p.begun, p.begun
 	if !p.tty {
 		return
 	}
@@ -94,7 +96,8 @@ func (p *Progress) Step(s Step) {
 	p.last, p.at = s, now
 	bar := p.bar
 	line := ""
-	if !p.tty && (now.Sub(p.shown) >= p.every || s.Done == p.total) {
+	// A task of less than a second needs no plain line.
+	if !p.tty && (now.Sub(p.shown) >= p.every || s.Done == p.total && now.Sub(p.begun) >= time.Second) {
 		p.shown = now
 		line = p.line()
 	}

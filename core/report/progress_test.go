@@ -26,6 +26,10 @@ func TestPlainProgress(t *testing.T) {
 	p.Done()
 	p.Begin("predict", "text", 0, 3)
 	p.Done()
+	p.Begin("short", "text", 0, 3)
+	now = now.Add(900 * time.Millisecond)
+	p.Step(Step{Done: 3})
+	p.Done()
 	require.Equal(t, strings.TrimPrefix(`
 train 200/400 (50%) epoch 1/2, loss 0.500, lr 2e-05, 10.0 steps/s, 0:20 left
 Epoch 1, train loss: 0.412
