@@ -71,6 +71,7 @@ type active struct {
 	keepAll  bool
 	changes  []string // heads
 	rewriter edit.Rewriter
+	trained  bool // acts in the trainer
 	keeps    func(head string) bool
 	regexes  bool // some alternative is a regular expression
 	// the place among the rules of which one may act; size 0 for a rule on its own
@@ -111,8 +112,7 @@ type guard struct {
 const largeList = 5000
 
 // NewEngine makes an engine of packs that loaded without errors. Rules that need
-// a resource which is not there are left out with a warning, rules that the
-// trainer runs with a notice.
+// a resource which is not there are left out with a warning.
 func NewEngine(packs []*Pack, opt Options) (*Engine, sdk.Diagnostics) {
 	var ds sdk.Diagnostics
 	e := &Engine{opt: opt, byLabel: map[string][]uint32{}, table: classTable()}
@@ -135,9 +135,6 @@ func NewEngine(packs []*Pack, opt Options) (*Engine, sdk.Diagnostics) {
 			if what := missing(r.needs, opt.Resources); what != "" {
 				ds.Add(sdk.Diagnostic{Severity: sdk.Warning, Code: "rules.resource", File: r.File, Line: r.Line,
 					Summary: fmt.Sprintf("rule %s/%s needs %s and does nothing here", p.Manifest.Name, r.ID, what)})
-				continue
-			}
-			if _, ok := r.Action.(edit.Trained); ok {
 				continue
 			}
 			if _, votes := r.Action.(edit.Voter); votes != opt.Votes {
@@ -194,6 +191,7 @@ func (e *Engine) add(p *Pack, r *CompiledRule) {
 	}
 	slices.Sort(a.changes)
 	a.rewriter, _ = r.Action.(edit.Rewriter)
+	_, a.trained = r.Action.(edit.Trained)
 	a.keeps = func(head string) bool {
 		return a.keepAll || slices.Contains(r.Labels.Keep, head) || slices.Contains(a.changes, head)
 	}
@@ -348,11 +346,27 @@ func (e *Engine) Variant(ex *sdk.Example, d Draw) *sdk.Example {
 	return out
 }
 
+// Trained lists the rules that the trainer is to carry out on an example in this
+// draw, in the order of packs and rules.
+func (e *Engine) Trained(ex *sdk.Example, d Draw) (out []*CompiledRule) {
+	st, ok := e.pool.Get().(*state)
+	if !ok {
+		st = e.newState()
+	}
+	e.variant(st, ex, d)
+	for _, ri := range st.trained {
+		out = append(out, e.rules[ri].CompiledRule)
+	}
+	st.release()
+	e.pool.Put(st)
+	return out
+}
+
 func (e *Engine) variant(st *state, ex *sdk.Example, d Draw) *sdk.Example {
+	st.begin(ex, d)
 	if len(ex.Text) > maxExampleBytes || len(e.rules) == 0 {
 		return ex
 	}
-	st.begin(ex, d)
 	if !e.find(st) {
 		return ex
 	}

@@ -53,6 +53,7 @@ type state struct {
 	acting   []uint32
 	changed  []change
 	rewrites []uint32
+	trained  []uint32 // rules that are left to the trainer
 
 	trace func(rule uint32, m edit.Match, what Outcome, why func() string) // nil outside of explanations
 }
@@ -97,7 +98,7 @@ func (st *state) begin(ex *sdk.Example, d Draw) {
 	st.hits, st.found, st.queue = st.hits[:0], st.found[:0], st.queue[:0]
 	st.spans, st.heads, st.hasTags = st.spans[:0], st.heads[:0], false
 	st.edits, st.groups, st.taken, st.acting = st.edits[:0], st.groups[:0], st.taken[:0], st.acting[:0]
-	st.changed, st.rewrites = st.changed[:0], st.rewrites[:0]
+	st.changed, st.rewrites, st.trained = st.changed[:0], st.rewrites[:0], st.trained[:0]
 	st.filled, st.keyed = false, false
 	if st.round++; st.round == 0 { // the counter came round
 		clear(st.marks)
@@ -333,6 +334,13 @@ func (e *Engine) run(st *state, ri uint32) {
 func (e *Engine) act(st *state, ri uint32, m edit.Match) bool {
 	r := e.rules[ri]
 	from := len(st.edits)
+	if r.trained {
+		st.trained = append(st.trained, ri)
+		if st.trace != nil {
+			st.note(ri, m, Fired, func() string { return "left to the trainer" })
+		}
+		return true
+	}
 	if r.rewriter != nil {
 		st.groups = append(st.groups, group{rule: ri, from: from, to: from, match: m, rewrite: true})
 		return true

@@ -156,14 +156,9 @@ func (e *AugmentControls) Run(ctx context.Context) (*AugmentResult, error) {
 		}
 	}
 	parts := newParts(b, c, split)
-	runs := map[string]armRuns{}
-	for _, arm := range arms {
-		runs[arm] = armRuns{}
-		for _, seed := range res.Seeds {
-			if err := e.arm(ctx, b, plan, arm, seed, c, split, parts, runs[arm]); err != nil {
-				return nil, err
-			}
-		}
+	runs, err := e.arms(ctx, b, plan, arms, res.Seeds, c, split, parts)
+	if err != nil {
+		return nil, err
 	}
 	if err := res.compare(runs, arms[1:], names, b.Plan.Seed); err != nil {
 		return nil, err
@@ -199,7 +194,10 @@ func (e *AugmentControls) active(ctx context.Context, plan *recipe.Plan, c *corp
 	if err := ds.Err(); err != nil {
 		return nil, err
 	}
-	stats, err := r.engine.Stats(ctx, func(yield func(sdk.Example, error) bool) {
+	all := r.shared
+	all.Take = func(_ string, rule *augment.CompiledRule) bool { return rule.Kind != codeKind }
+	engine, _ := augment.NewEngine(r.packs, all) // its warnings are those of the run's engine
+	stats, err := engine.Stats(ctx, func(yield func(sdk.Example, error) bool) {
 		for _, ex := range c.Train {
 			if !yield(ex, nil) {
 				return
@@ -208,6 +206,14 @@ func (e *AugmentControls) active(ctx context.Context, plan *recipe.Plan, c *corp
 	}, augment.StatsOptions{Mode: mode})
 	if err != nil {
 		return nil, fmt.Errorf("count what the rules do: %w", err)
+	}
+	for _, code := range r.code { // their functions are not run for this
+		p := 1.0
+		if code.rule.Probability != nil {
+			p = *code.rule.Probability
+		}
+		can := len(r.ask(code, c.Train).examples)
+		stats.Rules = append(stats.Rules, augment.RuleStats{Pack: code.pack.Manifest.Name, Rule: code.rule.ID, Kind: code.rule.Kind, Matched: can, Examples: int(p*float64(can) + 0.5)})
 	}
 	rules := slices.DeleteFunc(stats.Rules, func(r augment.RuleStats) bool { return r.Examples == 0 })
 	slices.SortStableFunc(rules, func(a, b augment.RuleStats) int { return cmp.Compare(b.Examples, a.Examples) })

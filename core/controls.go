@@ -28,8 +28,22 @@ type Controls struct {
 	// Train makes one run in a process of its own: the recipe file is complete,
 	// a run that was begun in out goes on.
 	Train func(ctx context.Context, recipeFile, out string) error
+	// Limit is how many runs are trained at most before Run stops with Unfinished;
+	// 0 = all. Then a long comparison can be made piece by piece.
+	Limit int
 
 	vary func(plan *recipe.Plan, arm string) // what an arm changes; nil = its knowledge
+}
+
+// Unfinished ends a comparison that has trained as many runs as its limit lets
+// it. The next call goes on.
+type Unfinished struct {
+	Trained int // runs that are there
+	Runs    int // of the comparison
+}
+
+func (u *Unfinished) Error() string {
+	return fmt.Sprintf("%d of %d runs of the comparison are trained", u.Trained, u.Runs)
 }
 
 // Arms of a comparison.
@@ -111,14 +125,9 @@ func (e *Controls) Run(ctx context.Context) (*ControlsResult, error) {
 		e.Work = filepath.Join(e.Model, Own, "controls")
 	}
 	parts := newParts(b, c, split)
-	arms := map[string]armRuns{}
-	for _, arm := range armsOf(&b.Plan.Knowledge) {
-		arms[arm] = armRuns{}
-		for _, seed := range res.Seeds {
-			if err := e.arm(ctx, b, plan, arm, seed, c, split, parts, arms[arm]); err != nil {
-				return nil, err
-			}
-		}
+	arms, err := e.arms(ctx, b, plan, armsOf(&b.Plan.Knowledge), res.Seeds, c, split, parts)
+	if err != nil {
+		return nil, err
 	}
 	if !slices.Contains(armsOf(&b.Plan.Knowledge), ArmZero) {
 		res.Notes = append(res.Notes, "zero input of equal capacity is the run without knowledge, bit by bit: marks and features add nothing where they are absent")
@@ -149,20 +158,54 @@ func armsOf(k *recipe.KnowledgePlan) []string {
 	return arms
 }
 
-// arm trains one run, unless it is there, and scores it.
-func (e *Controls) arm(ctx context.Context, b *Bundle, plan *recipe.Plan, arm string, seed uint64, c *corpus.Corpus, split string, parts *parts, into armRuns) error {
-	name := fmt.Sprintf("%s-%d", arm, seed)
-	out := filepath.Join(e.Work, name)
-	if !exists(filepath.Join(out, "config.json")) {
-		file, err := e.recipeOf(b, plan, arm, seed, name)
-		if err != nil {
-			return err
-		}
-		e.Watch.Stage("control", name)
-		if err := e.Train(ctx, file, out); err != nil {
-			return fmt.Errorf("train %s: %w", name, err)
+// arms trains the runs that are not there, then scores all.
+func (e *Controls) arms(ctx context.Context, b *Bundle, plan *recipe.Plan, names []string, seeds []uint64, c *corpus.Corpus, split string, parts *parts) (map[string]armRuns, error) {
+	there := func(name string) bool { return exists(filepath.Join(e.Work, name, "config.json")) }
+	state := Unfinished{Runs: len(names) * len(seeds)}
+	for _, arm := range names {
+		for _, seed := range seeds {
+			state.Trained += btoi(there(runName(arm, seed)))
 		}
 	}
+	fresh := 0
+	for _, arm := range names {
+		for _, seed := range seeds {
+			name := runName(arm, seed)
+			if there(name) {
+				continue
+			}
+			if e.Limit > 0 && fresh == e.Limit {
+				return nil, &state
+			}
+			file, err := e.recipeOf(b, plan, arm, seed, name)
+			if err != nil {
+				return nil, err
+			}
+			e.Watch.Stage("control", fmt.Sprintf("%s (%d of %d)", name, state.Trained+1, state.Runs))
+			if err := e.Train(ctx, file, filepath.Join(e.Work, name)); err != nil {
+				return nil, fmt.Errorf("train %s: %w", name, err)
+			}
+			fresh++
+			state.Trained++
+		}
+	}
+	runs := map[string]armRuns{}
+	for _, arm := range names {
+		runs[arm] = armRuns{}
+		for _, seed := range seeds {
+			if err := e.scoreRun(ctx, b, runName(arm, seed), c, split, parts, runs[arm]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return runs, nil
+}
+
+func runName(arm string, seed uint64) string { return fmt.Sprintf("%s-%d", arm, seed) }
+
+// scoreRun scores a finished run.
+func (e *Controls) scoreRun(ctx context.Context, b *Bundle, name string, c *corpus.Corpus, split string, parts *parts, into armRuns) error {
+	out := filepath.Join(e.Work, name)
 	trained, ds, err := OpenBundle(out)
 	if err != nil {
 		return err

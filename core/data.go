@@ -141,6 +141,9 @@ func openData(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 	if err != nil || ds.HasErrors() {
 		return nil, ds, err
 	}
+	if ds = append(ds, d.rules.checkMixup(plan, d.heads)...); ds.HasErrors() {
+		return nil, ds, nil
+	}
 	more, err = d.rules.makeCode(ctx, codeRequest{heads: c.Heads, train: c.Train, variants: plan.Augment.CodeVariants, home: filepath.Join(req.home, "stages", "code")})
 	ds = append(ds, more...)
 	if err != nil || ds.HasErrors() {

@@ -24,6 +24,8 @@ type rules struct {
 	mode   augment.Mode
 	stages []Stage
 	code   []*codeRule
+	mixup  *augment.Engine // of rules of kind mixup.v0; nil = none
+	mixers []mixer         // those rules
 	shared augment.Options // of every engine of the run
 }
 
@@ -81,34 +83,21 @@ func openRules(ctx context.Context, plan *recipe.Plan, ps plugins, home string) 
 	resources.Coder = prepared(nil)
 	r.shared = augment.Options{Seed: plan.Seed, Bare: true, Skip: slices.Concat(skip, orphans), Resources: resources}
 	main := r.shared
-	main.Take = func(_ string, rule *augment.CompiledRule) bool { return rule.Kind != codeKind }
+	main.Take = func(_ string, rule *augment.CompiledRule) bool {
+		return rule.Kind != codeKind && rule.Kind != mixupKind
+	}
 	r.engine, more = augment.NewEngine(chosen, main)
-	ds = append(ds, more...)
-	if ds = append(ds, mixing(chosen, skip)...); ds.HasErrors() {
+	if ds = append(ds, more...); ds.HasErrors() {
 		return nil, ds, nil
+	}
+	if err := r.takeMixup(chosen, skip); err != nil {
+		return nil, ds, err
 	}
 	r.packs = chosen
 	for _, p := range chosen {
 		r.stages = append(r.stages, Stage{"rules", "sha256:" + p.Digest, fmt.Sprintf("%s: %d rules", p, len(p.Rules)), true})
 	}
 	return r, ds, nil
-}
-
-// mixing refuses rules that the trainer would have to carry out: it does not mix
-// embeddings yet, and a run that left them out without a word would be another one
-// than was asked for.
-func mixing(chosen []*augment.Pack, skip []string) (ds sdk.Diagnostics) {
-	for _, p := range chosen {
-		for _, rule := range p.Rules {
-			name := p.Manifest.Name + "/" + rule.ID
-			if rule.Kind != "mixup.v0" || slices.Contains(skip, name) || slices.Contains(skip, rule.ID) {
-				continue
-			}
-			ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "augment.mixup", Path: "augment.packs", Summary: fmt.Sprintf("rule %s declares mixup.v0, which the trainer does not do yet", name),
-				Remedy: fmt.Sprintf("leave it out: --set augment.without=%s", name)})
-		}
-	}
-	return ds
 }
 
 // leftOut resolves augment.without to rules of the packs.
@@ -229,5 +218,5 @@ func (r *rules) vary(l *corpus.Loader, encoder *corpus.Encoder, train []sdk.Exam
 	if r == nil {
 		return nil
 	}
-	return l.Vary(&corpus.Varied{Examples: train, Encoder: encoder, Engine: r.engine, Mode: r.mode, Code: r.codeEngines()})
+	return l.Vary(&corpus.Varied{Examples: train, Encoder: encoder, Engine: r.engine, Mode: r.mode, Code: r.codeEngines(), Mixup: r.mixing()})
 }

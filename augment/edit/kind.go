@@ -33,8 +33,8 @@ type Rewriter interface {
 	Rewrite(c *Context) ([]sdk.Example, error)
 }
 
-// Trained is an action that acts on embeddings, within the trainer. The engine
-// skips it; Params is handed to the trainer.
+// Trained is an action that acts on embeddings, within the trainer: Engine.Trained
+// says for which examples. Params is handed to the trainer.
 type Trained interface{ Params() map[string]string }
 
 // Build is what an action is made from.

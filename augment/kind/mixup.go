@@ -8,23 +8,27 @@ import (
 
 // mixupParams are the keys of mixup.v0.
 type mixupParams struct {
-	Alpha     *float64 `yaml:"alpha" doc:"of the Beta(alpha, alpha) that the share of each example is drawn from; default 0.2"`
-	Layer     string   `yaml:"layer" doc:"embedding (Zhang et al. 2018) or hidden (a layer drawn for each batch, Chen et al. 2020); default embedding"`
+	Alpha     *float64 `yaml:"alpha" doc:"of the Beta(alpha, alpha) that the share of each example is drawn from, above 0 and up to 10; default 0.2"`
 	SameLabel bool     `yaml:"same_label" doc:"mix only examples of the same label"`
 }
 
-// mixup mixes the embeddings and labels of two examples (Zhang et al. 2018, mixup:
-// Beyond Empirical Risk Minimization; Guo, Mao and Zhang 2019, Augmenting Data
-// with Mixup for Sentence Classification). It makes no text: the rule declares it,
-// the trainer does it.
+// mixup mixes the embeddings and the losses of two examples (Zhang et al. 2018,
+// mixup: Beyond Empirical Risk Minimization; Guo, Mao and Zhang 2019, Augmenting
+// Data with Mixup for Sentence Classification). It makes no text: the rule says
+// which examples, the trainer does it.
 type mixup struct{ params map[string]string }
 
+// Parameters of mixup.v0 as the trainer gets them.
+const (
+	MixupAlpha     = "alpha"
+	MixupSameLabel = "same_label"
+)
+
 func newMixup(b *edit.Build) edit.Action {
-	p := mixupParams{Layer: "embedding"}
+	var p mixupParams
 	if !b.Decode(&p) {
 		return nil
 	}
-	oneOf(b, "layer", p.Layer, "embedding", "hidden")
 	alpha := 0.2
 	if p.Alpha != nil {
 		if alpha = *p.Alpha; !(alpha > 0 && alpha <= 10) {
@@ -32,7 +36,10 @@ func newMixup(b *edit.Build) edit.Action {
 		}
 	}
 	matchesOnly(b, "mixup.v0", "text")
-	return &mixup{map[string]string{"kind": "mixup.v0", "alpha": strconv.FormatFloat(alpha, 'g', -1, 64), "layer": p.Layer, "same_label": strconv.FormatBool(p.SameLabel)}}
+	if !b.KeepsAll || len(b.Changes) > 0 {
+		b.Report("rules.labels", "kind", "write labels: {keep: all}", "mixup.v0 mixes the losses of all heads, so the rule keeps all labels")
+	}
+	return &mixup{map[string]string{MixupAlpha: strconv.FormatFloat(alpha, 'g', -1, 64), MixupSameLabel: strconv.FormatBool(p.SameLabel)}}
 }
 
 // Edit does nothing.

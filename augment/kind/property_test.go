@@ -104,6 +104,7 @@ func TestWrongParams(t *testing.T) {
 		"{kind: delete.v0, group: verb}":                                         "no value of group",
 		"{kind: shuffle.v0, swap: 2, sentences: true}":                           "exclude each other",
 		"{kind: mixup.v0, alpha: 0}":                                             "out of range",
+		"{kind: mixup.v0, layer: hidden}":                                        "layer",
 		"{kind: regex.v0, with: x}":                                              "does not work on a match by literal",
 		"{kind: code.v0}":                                                        "func",
 		"{kind: insert.v0, text: x, count: 2, share: 0.5}":                       "exclude each other",

@@ -56,7 +56,7 @@ var keeps = map[string]string{
 	"regex.v0":      "The spans that lie wholly in a group.",
 	"tokens.v0":     "The label of every word.",
 	"mention.v0":    "The label of the mention.",
-	"mixup.v0":      "The text: nothing is changed before training.",
+	"mixup.v0":      "The text: the trainer mixes what the embedding layer makes of it. With a share s drawn from Beta(alpha, alpha), an example counts as s of itself and 1-s of another of the same optimizer step, and so does its loss (Zhang et al. 2018; Guo, Mao and Zhang 2019). For heads that classify a text or a pair.",
 	"label.v0":      "Everything.",
 }
 
@@ -101,6 +101,9 @@ func examples(t *testing.T, b *strings.Builder, p *augment.Pack, name string) {
 			out := slices.Clone([]string(c.Out))
 			if c.Like != "" {
 				out = []string{"such as " + c.Like}
+			}
+			if len(out) == 0 {
+				out = []string{c.In} // changed in the trainer
 			}
 			for i, o := range out {
 				out[i] = "`" + strings.ReplaceAll(o, "|", "\\|") + "`"

@@ -41,7 +41,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // linkFaulty is the script command `faulty NAME`: it puts islm-plugin-NAME, one
-// of the plugins of faultyPlugin, into the working folder.
+// of the plugins of faultyPlugin, or `coded`, into the working folder.
 func linkFaulty(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: faulty NAME")

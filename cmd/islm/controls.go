@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -48,7 +49,7 @@ func (a *app) runControls(cmd *cobra.Command, c *core.Controls, dev []string) er
 		w.done()
 	}
 	if err != nil {
-		return err
+		return a.unfinished(err)
 	}
 	if a.json {
 		return a.print(res)
@@ -92,7 +93,7 @@ func (a *app) runAugmentControls(cmd *cobra.Command, c *core.AugmentControls, de
 		w.done()
 	}
 	if err != nil {
-		return err
+		return a.unfinished(err)
 	}
 	if a.json {
 		return a.print(res)
@@ -119,6 +120,19 @@ func (a *app) runAugmentControls(cmd *cobra.Command, c *core.AugmentControls, de
 	for _, n := range res.Notes {
 		fmt.Fprintln(a.stdout, n)
 	}
+	return nil
+}
+
+// unfinished tells that a comparison stopped at its limit, which is no failure.
+func (a *app) unfinished(err error) error {
+	var u *core.Unfinished
+	if !errors.As(err, &u) {
+		return err
+	}
+	if a.json {
+		return a.print(map[string]any{"trained": u.Trained, "runs": u.Runs})
+	}
+	a.say("%s; the same command goes on (train: with --resume)", u)
 	return nil
 }
 

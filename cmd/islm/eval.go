@@ -15,7 +15,7 @@ func (a *app) eval() *cobra.Command {
 	var e core.Evaluation
 	var sets, dev []string
 	var controls bool
-	var seeds int
+	var seeds, limit int
 	var work string
 	cmd := &cobra.Command{
 		Use: "eval", Short: "Score a model on labelled data; compare two models; compare groups",
@@ -56,7 +56,7 @@ must name the training data too.`,
 			w := a.newWatcher()
 			e.Watch = w
 			if controls {
-				return a.runControls(cmd, &core.Controls{Evaluation: e, Seeds: seeds, Work: work}, dev)
+				return a.runControls(cmd, &core.Controls{Evaluation: e, Seeds: seeds, Work: work, Limit: limit}, dev)
 			}
 			res, err := e.Run(cmd.Context())
 			w.done()
@@ -85,6 +85,7 @@ must name the training data too.`,
 	f.StringVar(&e.By, "by", "", "field of the data whose groups are compared")
 	f.BoolVar(&controls, "controls", false, "hold the injected knowledge against controls, trained in processes of their own")
 	f.IntVar(&seeds, "seeds", 3, "runs of each arm of --controls")
+	f.IntVar(&limit, "limit", 0, "train at most this many runs of --controls, then stop; the same command goes on (0 = all)")
 	f.StringVar(&work, "work", "", "folder of the runs of --controls (default: islm/controls in the model folder); finished runs are not repeated")
 	f.StringVar(&e.Split, "split", "", "which split of a folder: test, valid or train (default test, else valid)")
 	f.StringVar(&e.Precision, "precision", "fp32", "fp32, bf16 or auto")

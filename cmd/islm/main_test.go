@@ -13,6 +13,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
+
+	"github.com/islm-dev/islm/sdk/serve"
 )
 
 // asMain makes the test binary behave as islm, so that tests can start it as a
@@ -24,7 +26,11 @@ func TestMain(m *testing.M) {
 		os.Exit(run(os.Args[1:]))
 	}
 	if name, ok := strings.CutPrefix(filepath.Base(os.Args[0]), "islm-plugin-"); ok {
-		faultyPlugin(name)
+		if name == "coded" {
+			serve.Main(codedDomain())
+		} else {
+			faultyPlugin(name)
+		}
 		return
 	}
 	// Scripts call `islm` as a program; it is this test binary under that name.

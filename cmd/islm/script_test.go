@@ -65,6 +65,7 @@ func runScripts(t *testing.T, dir string) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":  exits,
 			"faulty": linkFaulty,
+			"coded":  func(ts *testscript.TestScript, neg bool, _ []string) { linkFaulty(ts, neg, []string{"coded"}) },
 			// trust KEY.pub POLICY names a public key in a policy that ends where it belongs.
 			"trust": func(ts *testscript.TestScript, _ bool, args []string) {
 				pub := strings.Fields(ts.ReadFile(args[0]))

@@ -39,7 +39,7 @@ func (f *runFlags) register(cmd *cobra.Command) {
 func (a *app) train() *cobra.Command {
 	var f runFlags
 	var controls, augmentControl bool
-	var seeds, leaveOut int
+	var seeds, leaveOut, limit int
 	cmd := &cobra.Command{
 		Use: "train", Short: "Fine-tune a base model on a domain and your data",
 		Long: `Fine-tune a base model on a domain and your data.
@@ -81,7 +81,7 @@ holds the plan, scores, log, TensorBoard events and report.html.`,
 			if err := a.printResult(res); err != nil || !controls && !augmentControl {
 				return err
 			}
-			c := core.Controls{Seeds: seeds, Evaluation: core.Evaluation{Model: res.Dir, Data: res.Plan.Data.Path, Precision: "fp32", Device: "auto",
+			c := core.Controls{Seeds: seeds, Limit: limit, Evaluation: core.Evaluation{Model: res.Dir, Data: res.Plan.Data.Path, Precision: "fp32", Device: "auto",
 				Home: run.Home, Catalog: run.Catalog, Engine: engine, Log: run.Log, Watch: run.Watch}}
 			if augmentControl {
 				if err := a.runAugmentControls(cmd, &core.AugmentControls{Controls: c, LeaveOut: cmp.Or(leaveOut, -1)}, f.dev); err != nil || !controls {
@@ -96,6 +96,7 @@ holds the plan, scores, log, TensorBoard events and report.html.`,
 	cmd.Flags().BoolVar(&augmentControl, "augment-control", false, "then train at equal steps without augmentation, with repeated data and without each of the five most active rules, and give a verdict on augment.packs")
 	cmd.Flags().IntVar(&seeds, "control-seeds", 3, "runs of each arm of --controls and --augment-control")
 	cmd.Flags().IntVar(&leaveOut, "control-rules", 5, "rules that --augment-control leaves out one at a time")
+	cmd.Flags().IntVar(&limit, "control-limit", 0, "train at most this many runs of --controls or --augment-control, then stop; the same command with --resume goes on (0 = all)")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "print the complete plan and stop")
 	return cmd
 }

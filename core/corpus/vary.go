@@ -27,7 +27,10 @@ type Varied struct {
 	// was made before training. Of those that fire one is drawn, and what it gives
 	// is varied by Engine, with the draws of the example that it stands for.
 	Code []*augment.Engine
-	seed uint64
+	// Mixup says for the example behind a row, which may be a variant, how the
+	// trainer is to mix it; nil = not. The function itself may be nil.
+	Mixup func(ex *sdk.Example, draw augment.Draw) *recipe.Mixup
+	seed  uint64
 }
 
 // Vary makes the loader show variants.
@@ -46,20 +49,27 @@ func (v *Varied) row(shard *Shard, row, epoch int) (*recipe.Encoded, error) {
 	n := len(v.Examples)
 	i, copies := row%n, row/n
 	draw := augment.Draw{Epoch: epoch}
-	if v.Mode.Add > 0 {
-		if copies == 0 {
-			return shard.At(i), nil
-		}
-		draw.Copy = copies - 1
-	}
 	ex := &v.Examples[i]
-	out := v.variant(ex, draw)
-	if out == ex {
-		return shard.At(i), nil
+	out := ex
+	if v.Mode.Add == 0 || copies > 0 {
+		draw.Copy = max(0, copies-1)
+		out = v.variant(ex, draw)
 	}
-	enc, err := v.Encoder.Encode(out)
-	if err != nil {
-		return nil, fmt.Errorf("encode a variant of %s: %w", ex.ID, err)
+	var enc *recipe.Encoded
+	if out == ex {
+		enc = shard.At(i)
+	} else {
+		var err error
+		if enc, err = v.Encoder.Encode(out); err != nil {
+			return nil, fmt.Errorf("encode a variant of %s: %w", ex.ID, err)
+		}
+	}
+	if v.Mixup != nil {
+		if m := v.Mixup(out, augment.Draw{Epoch: epoch, Copy: copies}); m != nil {
+			marked := *enc // a shard's row is also another epoch's
+			marked.Mixup = m
+			return &marked, nil
+		}
 	}
 	return enc, nil
 }

@@ -100,6 +100,33 @@ func (b *Bert) lookup(ids *torch.Tensor) *torch.Tensor {
 	return torch.Embedding(b.word.Value, ids)
 }
 
+// embed gives the output of the embedding layer, before dropout: [B, T, Hidden],
+// the vectors of a prompt first.
+func (b *Bert) embed(in *Input) *torch.Tensor {
+	x := in.words
+	if x == nil {
+		x = b.knowledge.embedded(b.lookup(in.IDs), in)
+	}
+	x = b.tuning.prompted(x)
+	n, t := int64(len(in.Rows)), x.Size(1)
+	// A prefix takes the first positions, as transformers counts them.
+	shift := int64(b.tuning.shift() + b.cfg.FirstPosition)
+	place := b.position.Value.Narrow(0, shift, t)
+	if in.positions != nil {
+		place = torch.Embedding(b.position.Value.Narrow(0, shift, b.position.Value.Size(0)-shift), in.positions)
+	}
+	if in.Types == nil {
+		place = place.Add(b.types.Value.Narrow(0, 0, 1))
+	} else {
+		types := in.Types
+		if k := t - int64(in.Width); k > 0 {
+			types = torch.Cat([]*torch.Tensor{torch.Zeros(torch.Int64, types.Device(), n, k), types}, 1)
+		}
+		x = x.Add(torch.Embedding(b.types.Value, types))
+	}
+	return b.norm.apply(x.Add(place))
+}
+
 // Encode gives the last hidden states [B, T, Hidden], of the first position
 // alone [B, 1, Hidden] if that is all that the pass reads.
 func (b *Bert) Encode(in *Input, pass *Pass) *torch.Tensor {
@@ -109,28 +136,8 @@ func (b *Bert) Encode(in *Input, pass *Pass) *torch.Tensor {
 		hidden, attention = 0, 0
 	}
 	x := torch.Scoped(func() *torch.Tensor {
-		x := in.words
-		if x == nil {
-			x = b.knowledge.embedded(b.lookup(in.IDs), in)
-		}
-		x = b.tuning.prompted(x)
+		x := in.mixed(b.embed(in), func() *torch.Tensor { return b.embed(in.mix.other) })
 		t = x.Size(1)
-		// A prefix takes the first positions, as transformers counts them.
-		shift := int64(b.tuning.shift() + b.cfg.FirstPosition)
-		place := b.position.Value.Narrow(0, shift, t)
-		if in.positions != nil {
-			place = torch.Embedding(b.position.Value.Narrow(0, shift, b.position.Value.Size(0)-shift), in.positions)
-		}
-		if in.Types == nil {
-			place = place.Add(b.types.Value.Narrow(0, 0, 1))
-		} else {
-			types := in.Types
-			if k := t - int64(in.Width); k > 0 {
-				types = torch.Cat([]*torch.Tensor{torch.Zeros(torch.Int64, types.Device(), n, k), types}, 1)
-			}
-			x = x.Add(torch.Embedding(b.types.Value, types))
-		}
-		x = b.norm.apply(x.Add(place))
 		return torch.Dropout(x, hidden, pass.mask(placeEmbeddings, in))
 	})
 	pass.probe("embeddings", x)

@@ -75,6 +75,18 @@ func (g *GPT2) lookup(ids *torch.Tensor) *torch.Tensor {
 	return torch.Embedding(g.word.Value, ids)
 }
 
+// embed gives the output of the embedding layer, before dropout [B, T, Hidden].
+func (g *GPT2) embed(in *Input) *torch.Tensor {
+	x := in.words
+	if x == nil {
+		x = g.lookup(in.IDs)
+	}
+	if in.positions != nil {
+		return x.Add(torch.Embedding(g.position.Value.Alias(), in.positions))
+	}
+	return x.Add(g.position.Value.Narrow(0, 0, int64(in.Width)))
+}
+
 // Encode gives the last hidden states [B, T, Hidden].
 func (g *GPT2) Encode(in *Input, pass *Pass) *torch.Tensor {
 	n, t := int64(len(in.Rows)), int64(in.Width)
@@ -83,15 +95,8 @@ func (g *GPT2) Encode(in *Input, pass *Pass) *torch.Tensor {
 		embedding, hidden, attention = 0, 0, 0
 	}
 	x := torch.Scoped(func() *torch.Tensor {
-		x := in.words
-		if x == nil {
-			x = g.lookup(in.IDs)
-		}
-		place := g.position.Value.Narrow(0, 0, t)
-		if in.positions != nil {
-			place = torch.Embedding(g.position.Value.Alias(), in.positions)
-		}
-		return torch.Dropout(x.Add(place), embedding, pass.mask(placeEmbeddings, in))
+		x := in.mixed(g.embed(in), func() *torch.Tensor { return g.embed(in.mix.other) })
+		return torch.Dropout(x, embedding, pass.mask(placeEmbeddings, in))
 	})
 	pass.probe("embeddings", x)
 	pass.States.embedded(x)

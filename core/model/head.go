@@ -249,34 +249,36 @@ func (h *Head) drop(x *torch.Tensor, in *Input, pass *Pass) *torch.Tensor {
 func (h *Head) labelCount(rows []*recipe.Encoded, index int) float64 {
 	total := 0.0
 	for _, r := range rows {
-		if index >= len(r.Targets) || !r.Targets[index].Has {
-			continue
+		for share, t := range answers(r, index) {
+			total += share * h.labelWeight(r, t)
 		}
-		t := &r.Targets[index]
-		if h.task != nil {
-			total += h.task.weigh(h, r, t)
-			continue
+	}
+	return total
+}
+
+func (h *Head) labelWeight(r *recipe.Encoded, t *recipe.Target) (total float64) {
+	if h.task != nil {
+		return h.task.weigh(h, r, t)
+	}
+	switch h.Spec.Kind {
+	case sdk.KindMultilabel:
+		for k := range t.Classes {
+			total += h.weight(k)
 		}
-		switch h.Spec.Kind {
-		case sdk.KindMultilabel:
-			for k := range t.Classes {
-				total += h.weight(k)
+	case sdk.KindTag:
+		for w, tag := range t.Tags {
+			if tag >= 0 && w < len(r.Starts) && r.Starts[w] >= 0 {
+				total += h.weight(int(tag))
 			}
-		case sdk.KindTag:
-			for w, tag := range t.Tags {
-				if tag >= 0 && w < len(r.Starts) && r.Starts[w] >= 0 {
-					total += h.weight(int(tag))
-				}
-			}
-		case sdk.KindMLM, sdk.KindCLM:
-			for _, id := range t.Tokens {
-				if id >= 0 {
-					total++
-				}
-			}
-		default:
-			total += h.weight(int(t.Class))
 		}
+	case sdk.KindMLM, sdk.KindCLM:
+		for _, id := range t.Tokens {
+			if id >= 0 {
+				total++
+			}
+		}
+	default:
+		return h.weight(int(t.Class))
 	}
 	return total
 }
@@ -299,36 +301,42 @@ func (h *Head) loss(e *encoded, index int, norm float64, pass *Pass) (*torch.Ten
 	case h.lm != nil:
 		return h.lmLoss(e, index, norm, pass)
 	}
-	var rows, classes []int64
+	var rows, at, classes []int64
 	var truth, scale []float32
 	for i, r := range e.in.Rows {
-		if index >= len(r.Targets) || !r.Targets[index].Has {
-			continue
-		}
-		t := &r.Targets[index]
-		rows = append(rows, int64(i))
-		if h.Spec.Kind == sdk.KindMultilabel {
-			if len(t.Classes) != len(h.Outputs) {
-				return nil, fmt.Errorf("head %s: row %q has %d label marks for %d labels", h.Spec.Name, r.ID, len(t.Classes), len(h.Outputs))
+		some := false
+		for share, t := range answers(r, index) {
+			some = true
+			at = append(at, int64(len(rows)))
+			if h.Spec.Kind == sdk.KindMultilabel {
+				if len(t.Classes) != len(h.Outputs) {
+					return nil, fmt.Errorf("head %s: row %q has %d label marks for %d labels", h.Spec.Name, r.ID, len(t.Classes), len(h.Outputs))
+				}
+				for k, on := range t.Classes {
+					truth = append(truth, number(on))
+					scale = append(scale, float32(share*h.weight(k)/norm))
+				}
+				continue
 			}
-			for k, on := range t.Classes {
-				truth = append(truth, number(on))
-				scale = append(scale, float32(h.weight(k)/norm))
+			if t.Class < 0 || int(t.Class) >= len(h.Outputs) {
+				return nil, fmt.Errorf("head %s: row %q has class %d of %d", h.Spec.Name, r.ID, t.Class, len(h.Outputs))
 			}
-			continue
+			classes = append(classes, int64(t.Class))
+			truth = append(truth, float32(t.Class))
+			scale = append(scale, float32(share*h.weight(int(t.Class))/norm))
 		}
-		if t.Class < 0 || int(t.Class) >= len(h.Outputs) {
-			return nil, fmt.Errorf("head %s: row %q has class %d of %d", h.Spec.Name, r.ID, t.Class, len(h.Outputs))
+		if some {
+			rows = append(rows, int64(i))
 		}
-		classes = append(classes, int64(t.Class))
-		truth = append(truth, float32(t.Class))
-		scale = append(scale, float32(h.weight(int(t.Class))/norm))
 	}
 	if len(rows) == 0 {
 		return nil, nil
 	}
 	z := h.scores(e, rows, pass)
 	pass.probe("heads."+h.Spec.Name, z)
+	if len(at) > len(rows) { // mixed rows have two answers
+		z = z.IndexSelect(0, torch.FromInt64(at, int64(len(at))).ToDevice(e.m.device))
+	}
 	if h.Spec.Kind == sdk.KindMultilabel || oneLogit(h.Spec) {
 		shape := z.Shape()
 		return bce(z, torch.FromFloat32(truth, shape...).ToDevice(e.m.device), torch.FromFloat32(scale, shape...).ToDevice(e.m.device)), nil

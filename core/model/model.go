@@ -107,7 +107,8 @@ type Input struct {
 	Types   *torch.Tensor // int64 [B, T]; nil = all zero
 	Keys    *torch.Tensor // int64 [B]: keys of the rows
 	Bias    *torch.Tensor // float [B, 1, 1, T], or [B, 1, T, T] with injected facts, 0 or -inf; nil = no padding
-	lengths []int
+	lengths []int         // of the rows, of mixed ones that of the longer text
+	mix     *mix          // nil when no row is mixed
 
 	// What knowledge adds; nil where there is none.
 	positions *torch.Tensor // int64 [B, T]: soft positions
@@ -127,9 +128,15 @@ type Input struct {
 func (m *Model) Input(rows []*recipe.Encoded, width int) (*Input, error) {
 	in := &Input{Rows: rows, Width: width, lengths: make([]int, len(rows))}
 	typed, facts := false, false
+	mixed := false
 	for i, r := range rows {
 		in.lengths[i] = len(r.IDs)
 		in.Width = max(in.Width, r.Width())
+		if r.Mixed != nil {
+			mixed = true
+			in.lengths[i] = max(in.lengths[i], len(r.Mixed.With.IDs))
+			in.Width = max(in.Width, r.Mixed.With.Width())
+		}
 		facts = facts || r.Width() > len(r.IDs)
 		typed = typed || slices.ContainsFunc(r.Types, func(t int32) bool { return t != 0 })
 	}
@@ -169,7 +176,9 @@ func (m *Model) Input(rows []*recipe.Encoded, width int) (*Input, error) {
 				bias = make([]float32, len(ids))
 			}
 			at[j] = int64(m.Config.PadTokenID)
-			bias[i*in.Width+j] = maskedOut
+			if j >= in.lengths[i] {
+				bias[i*in.Width+j] = maskedOut
+			}
 		}
 	}
 	w := int64(in.Width)
@@ -189,7 +198,13 @@ func (m *Model) Input(rows []*recipe.Encoded, width int) (*Input, error) {
 	if bias != nil {
 		in.Bias = torch.FromFloat32(bias, n, 1, 1, w).ToDevice(m.device)
 	}
-	return in, in.inject(m)
+	if err := in.inject(m); err != nil {
+		return nil, err
+	}
+	if mixed {
+		return in, in.mixWith(m)
+	}
+	return in, nil
 }
 
 // Valid is 1 where an id is no padding, 0 elsewhere: float32 [B, T].

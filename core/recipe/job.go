@@ -89,9 +89,27 @@ type Encoded struct {
 	Starts  []int32   // per token of the example: index in IDs of its first piece, -1 when cut
 	Targets []Target  // one per head of the job, in the same order
 	Inject  *Injected // what knowledge adds; nil = nothing
+	// Mixup asks the engine to mix the row with another of its step; nil = no.
+	// Mixed is what the engine made of it, for that step alone.
+	Mixup *Mixup
+	Mixed *Mixed
 	// Second are the ids of the second text, special tokens included, for heads
 	// that give each text a vector of its own. IDs are then those of the first alone.
 	Second []int32
+}
+
+// Mixup is what a rule of kind mixup.v0 says about a row (Zhang et al. 2018,
+// mixup: Beyond Empirical Risk Minimization).
+type Mixup struct {
+	Alpha     float64 // the row's share is drawn from Beta(Alpha, Alpha)
+	SameLabel bool    // only with a row that has the same labels
+}
+
+// Mixed is a row mixed with another: the output of the embedding layer is
+// Share · the row's + (1-Share) · the other's, and so is the loss.
+type Mixed struct {
+	With  *Encoded
+	Share float64 // of the row itself, 0..1
 }
 
 // Target is what one head shall say about one example.

@@ -355,8 +355,13 @@ func (t *trainer) gather(ctx context.Context, f *feed, n int) ([]*recipe.Batch, 
 			}
 			return nil, fmt.Errorf("epoch %d ended after %d of %d batches", t.state.Epoch+1, t.state.Batch+len(micro), t.job.Train.Steps(t.state.Epoch))
 		}
-		even(b, t.model, t.bf16)
 		micro = append(micro, b)
+	}
+	if err := t.mix(micro); err != nil {
+		return nil, err
+	}
+	for _, b := range micro {
+		even(b, t.model, t.bf16)
 	}
 	return micro, nil
 }
