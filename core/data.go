@@ -85,7 +85,7 @@ func openData(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 		ds.Add(sdk.Diagnostic{Code: "data.max_length", Path: "data.max_length", Summary: fmt.Sprintf("data.max_length is %d, the model has positions for %d tokens", d.maxLength, cfg.MaxPositions), Remedy: fmt.Sprintf("set data.max_length to at most %d", cfg.MaxPositions)})
 	}
 	request := corpus.Request{Plan: plan, Heads: slices.Concat(req.plugins.heads(), req.heads)}
-	request.Unlabelled = plan.Objective == recipe.ObjectiveDistill
+	request.Unlabelled = plan.Objective == recipe.ObjectiveDistill || plan.Objective == recipe.ObjectiveVocab
 	if req.past != nil {
 		request.Heads, request.Grow = req.past.heads(req.plugins.heads()), true
 		req.heads = req.past.bundle.Heads

@@ -75,7 +75,7 @@ func (r *Run) export(ctx context.Context) error {
 
 func (r *Run) provenance() (*report.Provenance, error) {
 	p := report.NewProvenance(time.Now(), r.Args)
-	p.Seed = r.plan.Seed
+	p.Seed, p.Stages = r.plan.Seed, r.before
 	sum := sha256.Sum256(r.plan.YAML())
 	p.Plan = "sha256:" + hex.EncodeToString(sum[:])
 	p.Software["islm"], p.Software["libtorch"] = r.Version, libtorch.Version

@@ -128,10 +128,12 @@ func (f *fewShot) learn(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(f.work)) }()
 	plan := &r.plan.FewShot
+	split := f.result.Split
 	if f.result, err = readFewShot(r.folder.Own(FewShotFile)); err != nil {
 		return err
 	}
 	res := f.result
+	res.Split = split
 	res.Head, res.Shots, res.Classes, res.N = f.spec.Name, plan.Shots, len(f.spec.Labels), len(f.test)
 	if err := f.choose(ctx); err != nil {
 		return err

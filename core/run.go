@@ -16,6 +16,7 @@ import (
 	"github.com/islm-dev/islm/core/model/peft"
 	"github.com/islm-dev/islm/core/modelstore"
 	"github.com/islm-dev/islm/core/recipe"
+	"github.com/islm-dev/islm/core/report"
 	"github.com/islm-dev/islm/sdk"
 )
 
@@ -35,6 +36,8 @@ type Run struct {
 	Resolve func(advice []recipe.Advice) (*recipe.Plan, sdk.Diagnostics, error)
 	Out     string
 	Resume  bool
+
+	before []report.StageRecord // the stages of a pipeline before this run
 
 	folder    Folder
 	plan      *recipe.Plan

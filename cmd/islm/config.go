@@ -129,7 +129,17 @@ func (a *app) configCheck() *cobra.Command {
 				if err != nil {
 					return fmt.Errorf("read recipe: %w", err)
 				}
-				_, ds := recipe.Resolve(recipe.Sources{File: &recipe.File{Name: name, Data: data}})
+				file := &recipe.File{Name: name, Data: data}
+				stages, ds := recipe.Stages(file)
+				all = append(all, ds...)
+				for i := range stages {
+					_, ds := recipe.Resolve(recipe.Sources{File: file, Stage: &stages[i]})
+					all = append(all, ds...)
+				}
+				if len(stages) > 0 || ds.HasErrors() {
+					continue
+				}
+				_, ds = recipe.Resolve(recipe.Sources{File: file})
 				all = append(all, ds...)
 			}
 			if err := all.Err(); err != nil {

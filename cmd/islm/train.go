@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -26,7 +27,8 @@ type runFlags struct {
 	resume bool
 	dryRun bool
 	dev    []string
-	extra  []string // items of --set that the command adds
+	extra  []string          // items of --set that the command adds
+	stage  *recipe.StagePlan // of the recipe; nil = it is one run
 }
 
 func (f *runFlags) register(cmd *cobra.Command) {
@@ -46,7 +48,10 @@ func (a *app) train() *cobra.Command {
 
 Without --data the domain's own sample is used. Without --domain the run has no
 industry knowledge. The folder of --out becomes a Hugging Face model; its islm/
-holds the plan, scores, log, TensorBoard events and report.html.`,
+holds the plan, scores, log, TensorBoard events and report.html.
+
+A recipe may list several stages, each of which starts from the model of the one
+before; with --resume finished stages are skipped.`,
 		Example: `  islm train --domain finance
   islm train --domain finance --data news/ --set train.epochs=4 --out runs/news
   islm train --data reviews.csv --set data.text=body --set data.label=stars
@@ -55,6 +60,20 @@ holds the plan, scores, log, TensorBoard events and report.html.`,
   islm train --data news/ --set augment.packs=general-en --augment-control`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			src, err := recipe.Open(f.recipe)
+			if err != nil {
+				return err
+			}
+			stages, ds := recipe.Stages(src.File)
+			if err := ds.Err(); err != nil {
+				return err
+			}
+			if len(stages) > 0 {
+				if controls || augmentControl {
+					return usageError{errors.New("--controls and --augment-control belong to one training: a recipe of stages has several")}
+				}
+				return a.trainStages(cmd, &f, stages)
+			}
 			if f.dryRun {
 				return a.dry(cmd, &f)
 			}
@@ -169,6 +188,7 @@ func (a *app) newRun(cmd *cobra.Command, f *runFlags, engine recipe.Engine) (*co
 	if err != nil {
 		return nil, err
 	}
+	src.Stage = f.stage
 	if src.Preset == "" {
 		src.Preset = f.preset
 	}

@@ -105,7 +105,7 @@ func table() []Key {
 	auto := []word{{"auto", 0}}
 	return []Key{
 		{Path: "preset", Default: "finetune", Values: PresetNames(), Help: "The preset that the other keys start from."},
-		{Path: "objective", Stage: StageTrain, Default: "finetune", Values: []string{"finetune", "distill", "continue", "fewshot", "pretrain"}, Help: "What is trained: finetune trains task heads and encoder on labelled examples, distill a student on what its teachers say, continue a finished model on new examples or labels, fewshot a classifier on a few examples of each class, pretrain a language model on running text."},
+		{Path: "objective", Stage: StageTrain, Default: "finetune", Values: []string{"finetune", "distill", "continue", "fewshot", "pretrain", "vocab"}, Help: "What is trained: finetune trains task heads and encoder on labelled examples, distill a student on what its teachers say, continue a finished model on new examples or labels, fewshot a classifier on a few examples of each class, pretrain a language model on running text; vocab, a stage before others, makes a base with the terms of vocab.extend."},
 		{Path: "seed", Stage: StageTrain, Default: "42", max: math.MaxUint64, Help: "All randomness of the run follows from it: initial heads, order of examples, dropout."},
 		{Path: "base", Default: "all-MiniLM-L6-v2", Help: "Base model: a Hugging Face folder, a name in the model store or a hub id."},
 

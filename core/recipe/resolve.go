@@ -14,10 +14,11 @@ import (
 
 // Sources are the layers that a plan is made from, weakest first.
 type Sources struct {
-	Preset string   // name, unless the file or a set names one; "" means DefaultPreset
-	Advice []Advice // of the run's plugins, in the order of domain.name
-	File   *File    // recipe file or plan.yaml, nil for none
-	Sets   []string // items of --set: a.b=c, later ones stronger
+	Preset string     // name, unless the file or a set names one; "" means DefaultPreset
+	Advice []Advice   // of the run's plugins, in the order of domain.name
+	File   *File      // recipe file or plan.yaml, nil for none
+	Sets   []string   // items of --set: a.b=c, later ones stronger
+	Stage  *StagePlan // of File, whose plan is wanted; nil = the file is one run
 }
 
 // Advice is what one plugin advises.
@@ -65,6 +66,9 @@ func Resolve(in Sources) (*Plan, sdk.Diagnostics) {
 	var file *sdk.Tree
 	if in.File != nil {
 		file = r.parse(in.File.Name, in.File.Data)
+	}
+	if file != nil && in.Stage != nil {
+		file = in.Stage.of(file)
 	}
 	sets := r.sets(in.Sets)
 
@@ -334,6 +338,9 @@ func (r *resolver) apply(path string, value *sdk.Tree, at place) {
 		return
 	case path == "tune" && !r.advice:
 		return // the search space of `islm tune`, which reads it itself
+	case path == "stages" && !r.advice && at.set == "":
+		r.report(at, &problem{code: "recipe.stages", summary: "a recipe of several stages is for islm train alone", remedy: "islm train --recipe " + at.file, index: -1})
+		return
 	case path == "domain" && value.Kind != "map":
 		path = "domain.name"
 		at.path = path

@@ -31,8 +31,9 @@ type Card struct {
 	// Requires lists what only islm computes (config.json's islm.requires):
 	// knowledge, crf, heads other than the primary one.
 	Requires []string
-	Limits   []string // what the model should not be used for, what it was not tested on
-	Command  []string // see CleanArgs
+	Limits   []string      // what the model should not be used for, what it was not tested on
+	Command  []string      // see CleanArgs
+	Stages   []StageRecord // before the last, of a recipe that lists several
 }
 
 //go:embed card.md
@@ -40,7 +41,7 @@ var cardTemplate string
 
 // Write renders the card.
 func (c *Card) Write(w io.Writer) error {
-	page, err := template.New("card").Funcs(template.FuncMap{"three": three, "md": markdown, "code": codeSpan, "yaml": quoteYAML, "join": strings.Join}).Parse(cardTemplate)
+	page, err := template.New("card").Funcs(template.FuncMap{"three": three, "md": markdown, "code": codeSpan, "yaml": quoteYAML, "join": strings.Join, "next": func(n int) int { return n + 1 }}).Parse(cardTemplate)
 	if err != nil {
 		return fmt.Errorf("model card: %w", err)
 	}

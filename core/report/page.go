@@ -509,7 +509,7 @@ func chinese() map[string]string {
 		"Confusion matrix": "混淆矩阵", "Most frequent confusions": "最常见的混淆", "count": "数量", "of gold": "占标注",
 		"Entities": "实体", "type": "类型", "found": "找到", "correct": "正确", "Worst errors": "最严重的错误",
 		"confidence": "置信度", "Notices": "提示", "Controls": "对照", "Groups": "分组", "largest gap": "最大差距",
-		"95% interval": "95% 区间", "Provenance": "来源", "Plan": "运行配置", "Contents": "目录", "text": "文本", "difference": "差异",
+		"95% interval": "95% 区间", "Stages before": "之前的阶段", "stage": "阶段", "objective": "目标", "Provenance": "来源", "Plan": "运行配置", "Contents": "目录", "text": "文本", "difference": "差异",
 		"device": "设备", "steps": "步数", "epochs": "轮数", "best step": "最佳步", "stopped early": "提前停止", "resumed from": "恢复自",
 		"training time": "训练用时", "tokens/s": "词元/秒", "padding": "填充占比", "peak memory": "内存峰值", "parameters": "参数量", "trainable": "可训练参数",
 		"epoch mean": "每轮均值", "smoothed": "平滑", "each step": "每步", "best": "最佳", "validation loss": "验证损失",

@@ -40,6 +40,8 @@ type Provenance struct {
 	Plugins    []Artifact `json:"plugins"`
 	Teachers   []Artifact `json:"teachers,omitempty"` // of a distilled student
 
+	Stages []StageRecord `json:"stages,omitempty"` // before this run, of a recipe that lists several
+
 	Software    map[string]string `json:"software"` // name -> version: islm, commit, go, libtorch …
 	Environment Environment       `json:"environment"`
 	Notes       []string          `json:"notes,omitempty"` // what weakens the record, such as an unlocked plugin
@@ -56,6 +58,17 @@ type Artifact struct {
 	N        int    `json:"n,omitempty"`      // examples, terms, rules, facts
 	License  string `json:"license,omitempty"`
 	Citation string `json:"citation,omitempty"`
+}
+
+// StageRecord is a finished stage of a recipe that lists several.
+type StageRecord struct {
+	Name      string  `json:"name"`
+	Objective string  `json:"objective"`
+	Inputs    string  `json:"inputs"` // digest of plan, base, data, plugins
+	Model     string  `json:"model"`  // digest of the weights
+	Score     string  `json:"score"`  // of the primary head, in words
+	Steps     int     `json:"steps"`
+	Seconds   float64 `json:"seconds"` // of the step loop
 }
 
 // As names what kind of thing the artifact is, before its role.
