@@ -24,6 +24,7 @@ func TestEmbeddingByRows(t *testing.T) {
 		micro       int
 		tied, alter bool
 		reload      bool
+		between     bool // alter in one step between others
 	}{
 		{name: "adamw", method: AdamWConfig{}, limit: 1e9, micro: 1},
 		{name: "clip", method: AdamWConfig{}, limit: 0.01, micro: 1},
@@ -32,6 +33,7 @@ func TestEmbeddingByRows(t *testing.T) {
 		{name: "momentum", method: SGDConfig{Momentum: 0.9}, limit: 0.01, micro: 2},
 		{name: "tied", method: AdamWConfig{}, limit: 0.01, micro: 2, tied: true},
 		{name: "altered gradient", method: AdamWConfig{}, limit: 0.01, micro: 1, alter: true},
+		{name: "dense between", method: AdamWConfig{}, limit: 0.01, micro: 1, between: true},
 		{name: "reloaded", method: AdamWConfig{}, limit: 0.01, micro: 1, reload: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -56,7 +58,7 @@ func TestEmbeddingByRows(t *testing.T) {
 							}
 							y.Square().Sum().Backward()
 						}
-						if c.alter {
+						if c.alter || c.between && step == 1 {
 							w.Grad().AddInPlace(Ones(Float32, CPU, n, h), 0.5)
 						}
 						norms = append(norms, GradNorm([]*Tensor{w}), ClipGradNorm([]*Tensor{w}, c.limit), GradNorm([]*Tensor{w}))

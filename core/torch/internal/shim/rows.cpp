@@ -142,6 +142,10 @@ void islm_rows_scale(islm_rows &r, float factor) {
   });
 }
 
+void islm_rows_forget(const Tensor &m) {
+  if (auto *used = used_by_adam.find(m)) used->clear();
+}
+
 void islm_rows_adam(const Tensor &p, const Tensor &m, const Tensor &v, const islm_rows &r, double t, double lr, double beta1, double beta2,
                     double wd, double eps) {
   int64_t n = p.size(0), h = p.size(1);

@@ -19,6 +19,9 @@ at::Tensor islm_rows_embedding(const at::Tensor &w, const at::Tensor &ids);
 islm_rows *islm_rows_of(const at::Tensor &p);
 double islm_rows_norm(const islm_rows &r);
 void islm_rows_scale(islm_rows &r, float factor);
+// Somebody else writes the moments of which m is the first: which rows have none
+// is looked up anew.
+void islm_rows_forget(const at::Tensor &m);
 // One step of AdamW (or of Adam without weight decay) with step count t.
 void islm_rows_adam(const at::Tensor &p, const at::Tensor &m, const at::Tensor &v, const islm_rows &r, double t, double lr, double beta1,
                     double beta2, double wd, double eps);

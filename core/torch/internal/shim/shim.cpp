@@ -183,6 +183,7 @@ char *islm_adam_step(int decoupled, void **params, void **m, void **v, void **st
             islm_rows_adam(x, T(m[i]), T(v[i]), *rows, counts[i].item().toDouble(), lr, beta1, beta2, wd, eps);
             continue;
           }
+          islm_rows_forget(T(m[i]));
           p.push_back(x);
           g.push_back(x.grad().contiguous());
           ms.push_back(T(m[i]));
