@@ -144,10 +144,10 @@ func (b *bench) arms(bar string) ([]arm, []string, error) {
 		if b.vectors != "" {
 			ways = append(ways, "entity")
 		}
-		for _, way := range append(ways, "[features, gazetteer]") {
+		for _, way := range append(ways, "[features, gazetteer]", "[features, text]") {
 			name := strings.NewReplacer("[", "", "]", "", ", ", "+").Replace(way)
 			out = append(out, arm{name, graph(way, "knowledge.lr=1e-3")}, arm{name + "-shuffled", graph(way, "knowledge.lr=1e-3", "knowledge.control=shuffled")})
-			if way == "text" || way == "entity" {
+			if strings.Contains(way, "text") || way == "entity" {
 				out = append(out, arm{name + "-zero", graph(way, "knowledge.lr=1e-3", "knowledge.control=zero")})
 			}
 		}
