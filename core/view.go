@@ -131,7 +131,10 @@ func findView(ctx context.Context, plan *recipe.Plan, ps plugins, home string) (
 	fmt.Fprintf(h, "view 3\n%s\nfacts %d\n", s.Digest(), k.Facts)
 	if k.Vectors != "" {
 		opt.Vectors = k.Vectors
-		if ids := filepath.Join(filepath.Dir(k.Vectors), "entities.txt"); exists(ids) {
+		if info, err := os.Stat(k.Vectors); err == nil && info.IsDir() {
+			opt.Vectors = filepath.Join(k.Vectors, "vectors.safetensors")
+		}
+		if ids := filepath.Join(filepath.Dir(opt.Vectors), "entities.txt"); exists(ids) {
 			opt.VectorIDs = ids
 		}
 		for _, file := range []string{opt.Vectors, opt.VectorIDs} {

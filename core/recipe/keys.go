@@ -198,7 +198,7 @@ func table() []Key {
 		{Path: "knowledge.kg", Help: "Folder of the knowledge graph, a store or a compiled view; empty means the facts of the domain's plugins."},
 		{Path: "knowledge.types", Stage: StageCorpus, Default: "[]", Help: "Types of the entities that are linked, or ids of entities: one stands for all below it by is_a and its like and is their type, the first that fits; empty means all."},
 		{Path: "knowledge.abbreviations", Stage: StageCorpus, Default: "off", Help: "Link the short forms that a text itself gives to names, as in 'myotonic dystrophy (DM)'."},
-		{Path: "knowledge.vectors", Help: "Safetensors file with the vectors of the graph's entities, as `islm kg embed` writes it; entity wants it unless the compiled view holds them."},
+		{Path: "knowledge.vectors", Help: "Vectors of the graph's entities: the folder that `islm kg embed` made, or its safetensors file; entity wants it unless the compiled view holds them."},
 		{Path: "knowledge.features", Stage: StageCorpus, Default: "[]", Help: "Names of word features to inject; empty means those that the domain declares, else all."},
 		{Path: "knowledge.entity_layers", Stage: StageTrain, Default: "[]", min: 0, max: 999, Help: "Layers, from 0, after which the vectors of entities are fused; empty means the upper half."},
 		{Path: "knowledge.entity_size", Stage: StageTrain, Default: "auto", words: auto, min: 1, max: maxLength, Help: "Width of the fusion of entity vectors; auto is half the model's."},
