@@ -290,6 +290,8 @@ func wrongLabel(from, made *sdk.Example, heads []sdk.HeadSpec) string {
 			got, before, form = l.Tags, was.Tags, l.Tags != nil || was.Tags == nil
 		case sdk.KindRegress, sdk.KindRank, sdk.KindEmbed:
 			got, form = nil, l.Number != nil
+		case sdk.KindSpan, sdk.KindQA:
+			got, form = nil, l.Spans != nil
 		case sdk.KindMultilabel:
 		default:
 			form = len(l.Values) == 1

@@ -339,7 +339,7 @@ func (r *ControlsResult) compare(arms map[string]armRuns, seed uint64) error {
 // scoresOf names the scores that are compared, the head's own first.
 func scoresOf(r *metric.Report) []string {
 	var out []string
-	for _, name := range []string{"entity_f1", "macro_f1", "accuracy"} {
+	for _, name := range []string{"relation_f1", "entity_f1", "macro_f1", "accuracy"} {
 		if _, ok := r.Value(name); ok {
 			out = append(out, name)
 		}
@@ -349,6 +349,9 @@ func scoresOf(r *metric.Report) []string {
 	}
 	if r.Ranking != nil {
 		return []string{"mrr", "ndcg_10"}
+	}
+	if r.Answers != nil {
+		return []string{"token_f1", "exact_match"}
 	}
 	return out
 }

@@ -110,6 +110,9 @@ func openData(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 		}
 		d.replayed = req.past.replay
 	}
+	c.Train, _ = corpus.Windows(c.Train, c.Heads, tok, d.maxLength, plan.Data.Stride)
+	c.Valid, _ = corpus.Windows(c.Valid, c.Heads, tok, d.maxLength, plan.Data.Stride)
+	c.Test, _ = corpus.Windows(c.Test, c.Heads, tok, d.maxLength, plan.Data.Stride)
 	d.corpus, d.heads = c, c.Heads
 	for i := range d.heads {
 		d.heads[i] = plan.Apply(d.heads[i])

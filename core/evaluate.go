@@ -110,10 +110,7 @@ func (e *Evaluation) Run(ctx context.Context) (_ *EvaluationResult, err error) {
 		if o == nil {
 			continue
 		}
-		for _, score := range []string{"accuracy", "macro_f1", "entity_f1"} {
-			if _, ok := r.Value(score); !ok {
-				continue
-			}
+		for _, score := range scoresOf(r) {
 			d, err := metric.PairedBootstrap(o, r, score, b.Plan.Seed)
 			if err != nil {
 				return nil, fmt.Errorf("compare %s: %w", name, err)
@@ -160,7 +157,14 @@ func (e *Evaluation) read(ctx context.Context, b *Bundle, plan *recipe.Plan, who
 		return nil, err
 	}
 	e.Watch.Problems(ds)
+	c.Train, c.Valid, c.Test = b.windows(c.Train), b.windows(c.Valid), b.windows(c.Test)
 	return c, nil
+}
+
+// windows cuts passages that are too long for the model.
+func (b *Bundle) windows(examples []sdk.Example) []sdk.Example {
+	out, _ := corpus.Windows(examples, b.Heads, b.Tokenizer, b.maxLength(), b.Plan.Data.Stride)
+	return out
 }
 
 func pickSplit(c *corpus.Corpus, want string) (string, error) {
@@ -203,9 +207,17 @@ func groups(heads []sdk.HeadSpec, rows recipe.Source, examples []sdk.Example, re
 		}
 		var names []string
 		found := false
+		asked := map[string]bool{}
 		for i := range examples {
-			if !rows.At(i).Targets[h].Has {
+			row := rows.At(i)
+			if !row.Targets[h].Has {
 				continue
+			}
+			if p := row.Passage; p != nil && spec.Kind == sdk.KindQA { // windows of one question count once
+				if asked[p.Of] {
+					continue
+				}
+				asked[p.Of] = true
 			}
 			v, ok := examples[i].Meta[field]
 			found = found || ok

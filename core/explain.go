@@ -67,7 +67,12 @@ func Explain(ctx context.Context, engine recipe.Engine, b *Bundle, examples []sd
 	if !ok {
 		return nil, fmt.Errorf("explain: this engine cannot explain answers")
 	}
-	if slices.ContainsFunc(b.Heads, func(h sdk.HeadSpec) bool { return h.Kind == sdk.KindTag }) {
+	for _, h := range b.Heads {
+		if h.Kind == sdk.KindQA || h.Kind == sdk.KindRelation {
+			return nil, sdk.Diagnostics{{Severity: sdk.Error, Code: "explain.kind", File: b.Dir, Summary: fmt.Sprintf("answers of head %q, of kind %s, cannot be explained", h.Name, h.Kind), Remedy: "ask without --explain"}}.Err()
+		}
+	}
+	if slices.ContainsFunc(b.Heads, func(h sdk.HeadSpec) bool { return h.Kind == sdk.KindTag || h.Kind == sdk.KindSpan }) {
 		splitWords(examples)
 	}
 	rows, err := encodeRows(ctx, b, examples)
@@ -151,7 +156,7 @@ func (x *explaining) collect() error {
 					}
 					x.ask(i, aim, Explanation{Head: spec.Name, Label: s.Label, Span: &s, Words: slices.Clone(words)})
 				}
-			case sdk.KindRegress, sdk.KindRank, sdk.KindEmbed:
+			case sdk.KindRegress, sdk.KindRank, sdk.KindEmbed, sdk.KindSpan: // answered, not explained
 			default:
 				aim.Class = o.Class
 				labels := recipe.Outputs(spec)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -166,6 +167,9 @@ func (r *Run) mistakes() map[string][]report.Mistake {
 	out := map[string][]report.Mistake{}
 	for h, spec := range r.data.heads {
 		var all []report.Mistake
+		if spec.Kind == sdk.KindQA {
+			all = wrongAnswers(spec, h, rows, r.outcome.After, examples)
+		}
 		for i := range rows.Len() {
 			if m, wrong := mistake(spec, rows.At(i).Targets[h], r.outcome.After[i].Heads[h]); wrong {
 				fillMistake(&m, &examples[i], spec, rows.At(i).Targets[h], r.outcome.After[i].Heads[h])
@@ -175,6 +179,25 @@ func (r *Run) mistakes() map[string][]report.Mistake {
 		if len(all) > 0 {
 			out[spec.Name] = report.Worst(all, 20)
 		}
+	}
+	return out
+}
+
+// wrongAnswers are those that share no token with an answer that counts as right.
+func wrongAnswers(spec sdk.HeadSpec, h int, rows recipe.Source, preds []recipe.Prediction, examples []sdk.Example) (out []report.Mistake) {
+	for _, a := range readAnswers(spec, h, rows, preds) {
+		if !a.labelled || metric.NewAnswers([][]string{a.gold}, []string{a.text}).Answers.F1 > 0 {
+			continue
+		}
+		ex := &examples[a.row]
+		m := report.Mistake{ID: ex.ID, Text: clip(ex.Text, shown), TextB: clip(ex.TextB, shown), Gold: "(no answer)", Pred: "(no answer)", Score: a.score}
+		if len(a.gold) > 0 {
+			m.Gold = strings.Join(a.gold, " | ")
+		}
+		if a.text != "" {
+			m.Pred = a.text
+		}
+		out = append(out, m)
 	}
 	return out
 }
@@ -218,7 +241,15 @@ func mistake(spec sdk.HeadSpec, t recipe.Target, o recipe.Output) (report.Mistak
 			}
 		}
 		return report.Mistake{Gold: strings.Join(gold, ", "), Pred: strings.Join(pred, ", "), Score: float64(score)}, wrong
-	case metric.TaskRegress, metric.TaskRank, metric.TaskEmbed:
+	case metric.TaskSpan:
+		wrong, score := len(t.Spans) != len(o.Spans), float32(0)
+		for _, s := range o.Spans {
+			if !slices.Contains(t.Spans, s.Stretch) {
+				wrong, score = true, max(score, s.Score)
+			}
+		}
+		return report.Mistake{Score: float64(score)}, wrong
+	case metric.TaskRegress, metric.TaskRank, metric.TaskEmbed, metric.TaskQA:
 		return report.Mistake{}, false
 	}
 	m := report.Mistake{Gold: name(t.Class), Pred: name(o.Class)}
@@ -233,6 +264,12 @@ const shown = 600
 
 func fillMistake(m *report.Mistake, ex *sdk.Example, spec sdk.HeadSpec, t recipe.Target, o recipe.Output) {
 	m.ID, m.Text, m.TextB = ex.ID, clip(ex.Text, shown), clip(ex.TextB, shown)
+	if s := ex.Labels[spec.Name].Spans; spec.Kind == sdk.KindRelation && len(s) == 2 {
+		m.TextB = ex.Text[s[0].Start:s[0].End] + " → " + ex.Text[s[1].Start:s[1].End]
+	}
+	if spec.Kind == sdk.KindSpan {
+		m.Gold, m.Pred = wordsAt(ex, spec, t.Spans), wordsAt(ex, spec, plainStretches(o.Spans))
+	}
 	if task, _, _ := strings.Cut(spec.Kind, "."); task != metric.TaskTag || len(ex.Tokens) != len(t.Tags) {
 		return
 	}
@@ -248,6 +285,23 @@ func fillMistake(m *report.Mistake, ex *sdk.Example, spec sdk.HeadSpec, t recipe
 		}
 		m.Tokens = append(m.Tokens, tag)
 	}
+}
+
+func plainStretches(said []recipe.ScoredStretch) (out []recipe.Stretch) {
+	for _, s := range said {
+		out = append(out, s.Stretch)
+	}
+	return out
+}
+
+// wordsAt writes spans as LABEL words.
+func wordsAt(ex *sdk.Example, spec sdk.HeadSpec, spans []recipe.Stretch) string {
+	var out []string
+	for _, s := range spans {
+		out = append(out, spec.Labels[s.Class]+" "+ex.Text[ex.Tokens[s.From].Start:ex.Tokens[s.To].End])
+	}
+	slices.Sort(out)
+	return clip(strings.Join(out, "; "), shown)
 }
 
 func clip(s string, n int) string {

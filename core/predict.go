@@ -1,10 +1,14 @@
 package core
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"github.com/islm-dev/islm/core/corpus"
 	"github.com/islm-dev/islm/core/metric"
 	"github.com/islm-dev/islm/core/recipe"
 	"github.com/islm-dev/islm/sdk"
@@ -27,7 +31,11 @@ type Answered struct {
 	Value  *float32           `json:"value,omitempty"`  // regression; rank: relevance; embed: cosine of text and text_b
 	Scores map[string]float32 `json:"scores,omitempty"`
 	Spans  []AnsweredSpan     `json:"spans,omitempty"`
-	Vector []float32          `json:"vector,omitempty"` // embed: of the text, of length 1
+	Answer *AnsweredSpan      `json:"answer,omitempty"` // qa: a stretch of the text, empty where it holds no answer
+	// Relations are those found between the mentions of the text.
+	Relations []AnsweredRelation `json:"relations,omitempty"`
+
+	Vector []float32 `json:"vector,omitempty"` // embed: of the text, of length 1
 }
 
 // AnsweredSpan is one entity, in bytes of the text.
@@ -36,19 +44,39 @@ type AnsweredSpan struct {
 	End   int     `json:"end"`
 	Label string  `json:"label"`
 	Text  string  `json:"text"`
-	Score float32 `json:"score"` // the least probable of its tags
+	Score float32 `json:"score"` // the least probable of its tags; of span and qa its own probability
+}
+
+// AnsweredRelation is what two mentions of a text have to do with each other.
+type AnsweredRelation struct {
+	Head  AnsweredMention `json:"head"`
+	Tail  AnsweredMention `json:"tail"`
+	Label string          `json:"label"`
+	Score float32         `json:"score"`
+}
+
+// AnsweredMention is one of the mentions that were given, in bytes of the text.
+type AnsweredMention struct {
+	Start int    `json:"start"`
+	End   int    `json:"end"`
+	Text  string `json:"text"`
 }
 
 // Predict answers texts with a finished model, in their order.
 func Predict(ctx context.Context, engine recipe.Engine, b *Bundle, examples []sdk.Example, precision, device string, threads int, watch func(recipe.Event)) ([]Answer, error) {
-	tagged := false
-	for _, h := range b.Heads {
-		tagged = tagged || h.Kind == sdk.KindTag
-	}
-	if tagged {
+	if slices.ContainsFunc(b.Heads, func(h sdk.HeadSpec) bool { return h.Kind == sdk.KindTag || h.Kind == sdk.KindSpan }) {
 		splitWords(examples)
 	}
-	rows, err := encodeRows(ctx, b, examples)
+	given := examples
+	if slices.ContainsFunc(b.Heads, func(h sdk.HeadSpec) bool { return h.Kind == sdk.KindQA }) {
+		examples = slices.Clone(examples)
+		for i := range examples { // windows of one text are found by its ID
+			examples[i].ID = fmt.Sprintf("%d", i+1)
+		}
+	}
+	cut, parts := corpus.Windows(examples, b.Heads, b.Tokenizer, b.maxLength(), b.Plan.Data.Stride)
+	asked, of := corpus.Pairs(cut, b.Heads)
+	rows, err := encodeRows(ctx, b, asked)
 	if err != nil {
 		return nil, err
 	}
@@ -57,11 +85,37 @@ func Predict(ctx context.Context, engine recipe.Engine, b *Bundle, examples []sd
 		return nil, err
 	}
 	out := make([]Answer, len(examples))
-	for i := range examples {
-		ex := &examples[i]
-		out[i] = Answer{ID: ex.ID, Text: ex.Text, TextB: ex.TextB, Heads: map[string]Answered{}}
+	for k := range asked {
+		i := parts[of[k]].Of
+		ex := &given[i]
+		if out[i].Heads == nil {
+			out[i] = Answer{ID: ex.ID, Text: ex.Text, TextB: ex.TextB, Heads: map[string]Answered{}}
+			for h, spec := range b.Heads {
+				out[i].Heads[spec.Name] = answered(spec, &asked[k], preds[k].Heads[h])
+			}
+			continue
+		}
 		for h, spec := range b.Heads {
-			out[i].Heads[spec.Name] = answered(spec, ex, preds[i].Heads[h])
+			if l := asked[k].Labels[spec.Name]; spec.Kind == sdk.KindRelation && l.Spans != nil {
+				a := out[i].Heads[spec.Name]
+				a.relate(spec, ex, l.Spans, preds[k].Heads[h])
+				out[i].Heads[spec.Name] = a
+			}
+		}
+	}
+	for h, spec := range b.Heads {
+		if spec.Kind != sdk.KindQA {
+			continue
+		}
+		for _, a := range readAnswers(spec, h, rows, preds) {
+			part := parts[of[a.row]]
+			one := out[part.Of].Heads[spec.Name]
+			one.Answer = &AnsweredSpan{Label: sdk.LabelAnswer, Text: a.text, Score: float32(a.score)}
+			if a.text != "" {
+				one.Answer.Start = part.At + a.start
+				one.Answer.End = one.Answer.Start + len(a.text)
+			}
+			out[part.Of].Heads[spec.Name] = one
 		}
 	}
 	return out, nil
@@ -84,6 +138,20 @@ func answered(spec sdk.HeadSpec, ex *sdk.Example, o recipe.Output) Answered {
 	case metric.TaskTag:
 		a.Spans = spans(labels, ex, o)
 		return a
+	case metric.TaskSpan:
+		a.Spans = []AnsweredSpan{}
+		for _, s := range o.Spans {
+			one := AnsweredSpan{Start: ex.Tokens[s.From].Start, End: ex.Tokens[s.To].End, Label: labels[s.Class], Score: s.Score}
+			one.Text = ex.Text[one.Start:one.End]
+			a.Spans = append(a.Spans, one)
+		}
+		slices.SortStableFunc(a.Spans, func(x, y AnsweredSpan) int { return cmp.Or(cmp.Compare(x.Start, y.Start), cmp.Compare(y.End, x.End)) })
+		return a
+	case metric.TaskQA:
+		return a
+	case metric.TaskRelation:
+		a.Relations = []AnsweredRelation{}
+		return a
 	}
 	a.Scores = map[string]float32{}
 	for k, p := range o.Scores {
@@ -101,6 +169,17 @@ func answered(spec sdk.HeadSpec, ex *sdk.Example, o recipe.Output) Answered {
 		a.Label = &labels[o.Class]
 	}
 	return a
+}
+
+// relate adds what a head says of two mentions, unless that is nothing.
+func (a *Answered) relate(spec sdk.HeadSpec, ex *sdk.Example, pair []sdk.Span, o recipe.Output) {
+	if o.Class < 0 || spec.Labels[o.Class] == spec.Options[sdk.OptionNoRelation] {
+		return
+	}
+	mention := func(s sdk.Span) AnsweredMention {
+		return AnsweredMention{Start: s.Start, End: s.End, Text: ex.Text[s.Start:s.End]}
+	}
+	a.Relations = append(a.Relations, AnsweredRelation{Head: mention(pair[0]), Tail: mention(pair[1]), Label: spec.Labels[o.Class], Score: o.Scores[o.Class]})
 }
 
 // spans reads entities out of tags with conlleval's rules. A scheme without

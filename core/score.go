@@ -2,6 +2,7 @@ package core
 
 import (
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/islm-dev/islm/core/metric"
@@ -39,6 +40,25 @@ func scoreHead(spec sdk.HeadSpec, h int, rows recipe.Source, preds []recipe.Pred
 			gold, pred = append(gold, t.Tags), append(pred, tags(preds[i].Heads[h].Tags, len(t.Tags)))
 		}
 		return metric.Tagging(labels, gold, pred, spec.Scheme)
+	case metric.TaskQA:
+		gold, pred := [][]string{}, []string{}
+		for _, a := range readAnswers(spec, h, rows, preds) {
+			if a.labelled {
+				gold, pred = append(gold, a.gold), append(pred, a.text)
+			}
+		}
+		return metric.NewAnswers(gold, pred)
+	case metric.TaskSpan:
+		gold, pred := make([][]metric.Stretch, n), make([][]metric.Stretch, n)
+		for i := range n {
+			if t := rows.At(i).Targets[h]; t.Has {
+				gold[i] = stretches(t.Spans)
+				for _, s := range preds[i].Heads[h].Spans {
+					pred[i] = append(pred[i], metric.Stretch{Start: s.From, End: s.To, Label: s.Class})
+				}
+			}
+		}
+		return metric.Spans(labels, gold, pred)
 	case metric.TaskMLM, metric.TaskCLM:
 		examples, count, loss := 0, 0, 0.0
 		for i := range n {
@@ -99,6 +119,9 @@ func scoreHead(spec sdk.HeadSpec, h int, rows recipe.Source, preds []recipe.Pred
 		return nil
 	}
 	r := metric.Classification(labels, gold, pred)
+	if task == metric.TaskRelation {
+		r = metric.Relations(labels, gold, pred, slices.Index(labels, spec.Options[sdk.OptionNoRelation]))
+	}
 	if len(scores) == len(gold) {
 		loss /= float64(len(gold))
 		r.Loss = &loss
@@ -107,6 +130,14 @@ func scoreHead(spec sdk.HeadSpec, h int, rows recipe.Source, preds []recipe.Pred
 		}
 	}
 	return r
+}
+
+func stretches(spans []recipe.Stretch) []metric.Stretch {
+	out := []metric.Stretch{}
+	for _, s := range spans {
+		out = append(out, metric.Stretch{Start: s.From, End: s.To, Label: s.Class})
+	}
+	return out
 }
 
 // tags gives one tag per token; a model that said less missed the rest.

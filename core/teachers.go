@@ -83,6 +83,12 @@ func (r *Run) openTeacher(ctx context.Context, ref string) (*teacher, sdk.Diagno
 	}
 	if heads, more := hf.ReadHeads(m.Dir); heads != nil {
 		t.heads = heads.Heads
+		for _, h := range t.heads {
+			if slices.Contains([]string{sdk.KindQA, sdk.KindRelation, sdk.KindSpan}, h.Kind) {
+				ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "distill.kind", Path: "distill.teachers",
+					Summary: fmt.Sprintf("head %q of teacher %s is of kind %s, whose answers cannot be distilled", h.Name, m.Name, h.Kind), Remedy: "heads of these kinds can be trained from labels alone"})
+			}
+		}
 	} else {
 		ds = append(ds, more...)
 	}

@@ -52,7 +52,12 @@ type Span struct {
 //   - multilabel.v0: any number in Values, non-nil (an empty list means "none");
 //   - regress.v0, rank.v0, embed.v0: Number;
 //   - tag.v0: Tags, one per Example.Tokens, or Spans;
-//   - span.v0: Spans.
+//   - span.v0: Spans, which may overlap;
+//   - qa.v0: Text is the passage and TextB the question; Spans, labelled
+//     LabelAnswer, are the answers in the passage and Values their texts, both
+//     non-nil and empty where the passage has none;
+//   - relation.v0: two Spans, labelled MentionHead and MentionTail, and one
+//     element in Values, or none where the relation is to be found.
 type Label struct {
 	Values []string `json:"values,omitempty"`
 	Number *float64 `json:"number,omitempty"`

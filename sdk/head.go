@@ -7,7 +7,7 @@ import "slices"
 type HeadSpec struct {
 	Name string `yaml:"name" json:"name" required:"true"`
 	// Kind is one of HeadKinds: classify.v0, multilabel.v0, pair.v0, tag.v0,
-	// span.v0, regress.v0, rank.v0, embed.v0, mlm.v0, clm.v0.
+	// span.v0, qa.v0, relation.v0, regress.v0, rank.v0, embed.v0, mlm.v0, clm.v0.
 	Kind string `yaml:"kind" json:"kind" required:"true"`
 	// Labels in the order of the model's outputs. For tag.v0 either entity types
 	// (scheme bio or bilou) or, with scheme none, the tags themselves.
@@ -23,7 +23,8 @@ type HeadSpec struct {
 	CRF          bool      `yaml:"crf" json:"crf,omitempty"`         // tag.v0: conditional random field on top
 	// Descriptions explain labels in words: label -> language -> text.
 	Descriptions map[string]map[string]string `yaml:"descriptions" json:"descriptions,omitempty"`
-	Options      map[string]string            `yaml:"options" json:"options,omitempty"`
+	// Options are settings that one kind has: see the Option constants.
+	Options map[string]string `yaml:"options" json:"options,omitempty"`
 }
 
 // Head kinds known to this version.
@@ -32,13 +33,33 @@ const (
 	KindMultilabel = "multilabel.v0"
 	KindPair       = "pair.v0"
 	KindTag        = "tag.v0"
-	KindSpan       = "span.v0"
+	KindSpan       = "span.v0"     // stretches of words, which may overlap
+	KindQA         = "qa.v0"       // the stretch of a passage that answers a question
+	KindRelation   = "relation.v0" // what two marked mentions of a text have to do with each other
 	KindRegress    = "regress.v0"
 	KindRank       = "rank.v0"
 	KindEmbed      = "embed.v0"
 	KindMLM        = "mlm.v0" // masked language model: tokens at hidden places
 	KindCLM        = "clm.v0" // causal language model: the next token
 )
+
+// Options of heads, by kind.
+const (
+	OptionMaxAnswer  = "max_answer"  // qa.v0: longest answer in word pieces; "" is 30
+	OptionNoAnswer   = "no_answer"   // qa.v0: "on" where a passage may hold no answer
+	OptionNoRelation = "no_relation" // relation.v0: the label that says "none"
+	OptionPairs      = "pairs"       // relation.v0: types of mentions that can be related, as A>B C>D; "" is all
+	OptionSize       = "size"        // span.v0: width of a label's start and end vectors; "" is 64
+)
+
+// Labels of the spans in a relation's label.
+const (
+	MentionHead = "head"
+	MentionTail = "tail"
+)
+
+// LabelAnswer is the label of the spans in an answer.
+const LabelAnswer = "answer"
 
 // Losses of heads that give each text of a pair a vector of its own.
 const (
@@ -54,7 +75,7 @@ func (h HeadSpec) Apart() bool {
 
 // HeadKinds lists the head kinds that this version knows, sorted.
 func HeadKinds() []string {
-	kinds := []string{KindClassify, KindMultilabel, KindPair, KindTag, KindSpan, KindRegress, KindRank, KindEmbed, KindMLM, KindCLM}
+	kinds := []string{KindClassify, KindMultilabel, KindPair, KindTag, KindSpan, KindQA, KindRelation, KindRegress, KindRank, KindEmbed, KindMLM, KindCLM}
 	slices.Sort(kinds)
 	return kinds
 }

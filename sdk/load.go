@@ -459,9 +459,9 @@ func (h HeadSpec) Check() Diagnostics {
 		}
 		seen[l] = true
 	}
-	labelled := h.Kind == KindClassify || h.Kind == KindMultilabel || h.Kind == KindPair || h.Kind == KindTag || h.Kind == KindSpan
+	labelled := h.Kind == KindClassify || h.Kind == KindMultilabel || h.Kind == KindPair || h.Kind == KindTag || h.Kind == KindSpan || h.Kind == KindRelation
 	least := 1
-	if h.Kind == KindClassify || h.Kind == KindPair {
+	if h.Kind == KindClassify || h.Kind == KindPair || h.Kind == KindRelation {
 		least = 2
 	}
 	if labelled && len(h.Labels) < least {

@@ -87,7 +87,7 @@ func (a *app) addLabel(cmd *cobra.Command, model, label, in string) error {
 	if !ok {
 		return errors.New("the engine gives no vectors")
 	}
-	texts, err := a.readTexts(in)
+	texts, err := a.readTexts(in, nil)
 	if err != nil {
 		return err
 	}

@@ -343,7 +343,7 @@ func portion(n, of int) float64 {
 func (a *app) linkInput(ctx context.Context, path string) ([]sdk.Example, error) {
 	format := strings.TrimPrefix(strings.ToLower(filepath.Ext(path)), ".")
 	if path == "-" || !slices.Contains(corpus.Formats(), format) {
-		return a.readTexts(path)
+		return a.readTexts(path, nil)
 	}
 	examples, ds, err := core.ReadMarked(ctx, path)
 	if err != nil {

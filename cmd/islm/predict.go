@@ -22,6 +22,7 @@ func (a *app) predict() *cobra.Command {
 	var model, text, textB, in, out, precision, device string
 	var threads int
 	var explain bool
+	var mentions []string
 	var page string
 	cmd := &cobra.Command{
 		Use: "predict", Short: "Label new text with a model",
@@ -29,12 +30,19 @@ func (a *app) predict() *cobra.Command {
 with the field text, or one text per line; - is stdin). With --json, and in the
 file of --out, each input gives one JSON line.
 
+A head of answers reads --text for the answer to --question; in a file the fields
+context and question say the same. A head of relations wants the mentions in the
+text: --mention WORDS or TYPE=WORDS, each once; in a file the field entities, a
+list of {start, end, type}.
+
 --explain says what each answer came from: the words' shares in its log-odds
 by integrated gradients, checked by their sum and by masking words, and each
 fact that was injected, with the answer when it is removed. --html writes that
 as a page.`,
 		Example: `  islm predict --model runs/news --text "Profit rose 12 %."
   islm predict --model runs/news --in new.jsonl --out labelled.jsonl
+  islm predict --model runs/qa --text "The bank was founded in 1849." --question "When was it founded?"
+  islm predict --model runs/faults --text "The pump leaks." --mention part=pump --mention failure=leaks
   islm predict --model runs/news --text "Profit rose 12 %." --explain --html why.html`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -56,9 +64,11 @@ as a page.`,
 			a.problems(ds)
 			examples := []sdk.Example{{Text: text, TextB: textB}}
 			if in != "" {
-				if examples, err = a.readTexts(in); err != nil {
+				if examples, err = a.readTexts(in, b); err != nil {
 					return err
 				}
+			} else if err := mention(&examples[0], mentions, b); err != nil {
+				return err
 			}
 			w := a.newWatcher()
 			if explain || page != "" {
@@ -93,6 +103,8 @@ as a page.`,
 	f.StringVar(&model, "model", "", "model folder")
 	f.StringVar(&text, "text", "", "one text")
 	f.StringVar(&textB, "text-b", "", "its second text, for heads of pairs")
+	f.StringVar(&textB, "question", "", "a question that the text answers; the same as --text-b")
+	f.StringArrayVar(&mentions, "mention", nil, "words of the text, or TYPE=WORDS, that may be related; several times")
 	f.StringVar(&in, "in", "", "file of texts: JSONL or one text per line; - is stdin")
 	f.StringVar(&out, "out", "", "write JSON lines to this file")
 	f.BoolVar(&explain, "explain", false, "say what each answer came from (in fp32)")
@@ -104,8 +116,8 @@ as a page.`,
 }
 
 // readTexts reads JSONL objects or plain lines; empty lines are passed over in
-// both.
-func (a *app) readTexts(path string) ([]sdk.Example, error) {
+// both. Mentions are read for the model of b, nil for none.
+func (a *app) readTexts(path string, b *core.Bundle) ([]sdk.Example, error) {
 	var data []byte
 	var err error
 	if path == "-" {
@@ -132,8 +144,16 @@ func (a *app) readTexts(path string) ([]sdk.Example, error) {
 				ID    json.RawMessage `json:"id"`
 				Text  *string         `json:"text"`
 				TextB string          `json:"text_b"`
+
+				Context  *string       `json:"context"`
+				Question string        `json:"question"`
+				Entities []core.Entity `json:"entities"`
 			}
-			if err := json.Unmarshal([]byte(line), &row); err != nil || row.Text == nil {
+			err := json.Unmarshal([]byte(line), &row)
+			if row.Text == nil && row.Context != nil {
+				row.Text, row.TextB = row.Context, row.Question
+			}
+			if err != nil || row.Text == nil {
 				d := sdk.Diagnostic{Severity: sdk.Error, Code: "data.line", File: path, Line: n, Summary: "the line is not a JSON object with the field text", Remedy: "write {\"text\": …} on each line"}
 				if err != nil {
 					d.Detail = err.Error()
@@ -144,6 +164,9 @@ func (a *app) readTexts(path string) ([]sdk.Example, error) {
 			ex = sdk.Example{ID: strings.Trim(string(row.ID), `"`), Text: *row.Text, TextB: row.TextB}
 			if ex.ID == "null" {
 				ex.ID = ""
+			}
+			if b != nil && len(row.Entities) > 0 {
+				ds = append(ds, b.Mention(&ex, row.Entities, path, n)...)
 			}
 		}
 		ex.File, ex.Line = path, n
@@ -157,6 +180,26 @@ func (a *app) readTexts(path string) ([]sdk.Example, error) {
 		ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.empty", File: path, Summary: "the file holds no texts"})
 	}
 	return out, ds.Err()
+}
+
+// mention finds the words of --mention in a text.
+func mention(ex *sdk.Example, mentions []string, b *core.Bundle) error {
+	var found []core.Entity
+	for _, m := range mentions {
+		kind, words, typed := strings.Cut(m, "=")
+		if !typed {
+			kind, words = "", m
+		}
+		at := strings.Index(ex.Text, words)
+		if words == "" || at < 0 {
+			return usageError{fmt.Errorf("--mention %q: the text has no %q", m, words)}
+		}
+		found = append(found, core.Entity{Start: at, End: at + len(words), Type: kind})
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	return b.MentionBytes(ex, found).Err()
 }
 
 func writeAnswers(path string, answers []core.Answer) error {
@@ -197,6 +240,19 @@ func (a *app) answer(ans core.Answer) {
 			fmt.Fprintf(a.stdout, "  %s: %s (%.3f)\n", name, *h.Label, h.Scores[*h.Label])
 		case h.Labels != nil:
 			fmt.Fprintf(a.stdout, "  %s: %s\n", name, strings.Join(h.Labels, ", "))
+		case h.Answer != nil:
+			said := "no answer"
+			if h.Answer.Text != "" {
+				said = fmt.Sprintf("%s [%d-%d]", h.Answer.Text, h.Answer.Start, h.Answer.End)
+			}
+			fmt.Fprintf(a.stdout, "  %s: %s (%.3f)\n", name, said, h.Answer.Score)
+		case h.Relations != nil:
+			if len(h.Relations) == 0 {
+				fmt.Fprintf(a.stdout, "  %s: none\n", name)
+			}
+			for _, r := range h.Relations {
+				fmt.Fprintf(a.stdout, "  %s: %s (%s, %s) (%.3f)\n", name, r.Label, r.Head.Text, r.Tail.Text, r.Score)
+			}
 		case h.Value != nil:
 			fmt.Fprintf(a.stdout, "  %s: %.4f\n", name, *h.Value)
 		default:

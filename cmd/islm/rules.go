@@ -171,7 +171,7 @@ func (f *ruleFlags) data(ctx context.Context, a *app, cmd *cobra.Command) (iter.
 	case f.in == "-":
 		source = sdk.ReadJSONL("stdin", a.stdin)
 	case len(f.domain) == 0 && ext == ".txt":
-		texts, err := a.readTexts(f.in)
+		texts, err := a.readTexts(f.in, nil)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -134,7 +134,7 @@ func (c *Corpus) checkConflicts(p *problems) {
 			ex := &examples[i]
 			for _, head := range sortedKeys(ex.Labels) {
 				l := ex.Labels[head]
-				if l.Tags != nil || l.Number != nil {
+				if l.Tags != nil || l.Number != nil || l.Spans != nil {
 					continue
 				}
 				k := key{ex.Text + "\x00" + ex.TextB, head}

@@ -106,6 +106,7 @@ func Read(ctx context.Context, req Request) (*Corpus, sdk.Diagnostics, error) {
 		reportSplit(splits, req.Plan, p)
 		delete(splits, "all")
 	}
+	relate(splits, &req)
 	c.Heads = resolveHeads(splits, &req, p)
 	for _, name := range SplitNames() {
 		examples := make([]sdk.Example, len(splits[name]))
@@ -354,6 +355,12 @@ func rowOf(ex sdk.Example, dataset sdk.Dataset) row {
 			head = dataset.Task
 		}
 		switch {
+		case isPair(l.Spans):
+			r.labels = append(r.labels, rawLabel{head: head, form: formRelation, values: l.Values, spans: l.Spans})
+			continue
+		case l.Spans != nil && l.Values != nil:
+			r.labels = append(r.labels, rawLabel{head: head, form: formAnswers, values: l.Values, spans: l.Spans})
+			continue
 		case l.Tags != nil:
 			r.labels = append(r.labels, rawLabel{head: head, form: formTags, tags: l.Tags})
 		case l.Spans != nil:

@@ -103,7 +103,7 @@ func TestAllDataSets(t *testing.T) {
 		"legal/zh-law-dispute":               {nil, 1},
 		"industrial/work-orders-excavators":  {nil, 1},
 		"industrial/ner-zh-fault":            {nil, 1},
-		"industrial/relation-zh-fault":       {[]string{"data.fields={spans: entities}", "data.offsets=chars"}, 1},
+		"industrial/relation-zh-fault":       {[]string{"data.fields={spans: entities, relations: relations}", "data.offsets=chars"}, 2},
 		"education/unt-sag":                  {nil, 1},
 		"service/clinc150":                   {nil, 1},
 		"service/zh-afqmc":                   {nil, 1},

@@ -57,7 +57,25 @@ func (e *Encoder) Encode(ex *sdk.Example) (*recipe.Encoded, error) {
 	row := &recipe.Encoded{ID: ex.ID, Key: Key(ex.ID)}
 	var enc token.Encoding
 	var err error
+	var pieces []piece
+	head, pair := e.pair(ex)
+	var marks [2]int32
 	switch {
+	case pair != nil:
+		var made recipe.Encoded
+		made, pieces, marks = mark(e.Tokenizer, ex, pair, e.MaxLength)
+		row.IDs, row.Types = made.IDs, made.Types
+	case asks(e.Heads, ex):
+		if enc, err = e.Tokenizer.EncodePair(ex.TextB, ex.Text, token.Options{Max: e.MaxLength}); err != nil {
+			return nil, fmt.Errorf("encode %s: %w", ex.ID, err)
+		}
+		row.IDs, row.Types, row.Passage = enc.IDs, enc.Types, passage(ex, &enc)
+		pieces = piecesOf(e.Tokenizer, &sdk.Example{Text: ex.Text}, &enc)
+		for i := range pieces {
+			if pieces[i].text >= 0 {
+				pieces[i].text = 1 - pieces[i].text // the passage is the example's first text
+			}
+		}
 	case ex.Tokens != nil:
 		enc, row.Starts = e.Tokenizer.AlignTokens(ex.Text, ex.Tokens, e.MaxLength)
 		row.IDs = enc.IDs
@@ -81,6 +99,14 @@ func (e *Encoder) Encode(ex *sdk.Example) (*recipe.Encoded, error) {
 	for i, h := range e.Heads {
 		if l, ok := ex.Labels[h.Name]; ok {
 			row.Targets[i] = target(h, e.outputs[i], l)
+			switch {
+			case i == head:
+				row.Targets[i].Marks = marks
+			case h.Kind == sdk.KindQA:
+				row.Targets[i] = answerTarget(row.Passage, l)
+			case h.Kind == sdk.KindSpan:
+				row.Targets[i] = spanTarget(ex, e.outputs[i], l)
+			}
 			if h.Kind == sdk.KindRank {
 				row.Targets[i].Group = Key(ex.Text)
 			}
@@ -91,9 +117,56 @@ func (e *Encoder) Encode(ex *sdk.Example) (*recipe.Encoded, error) {
 		if limit == 0 {
 			limit = math.MaxInt32
 		}
-		e.Knowledge.inject(e.Tokenizer, ex, row, piecesOf(e.Tokenizer, ex, &enc), limit)
+		if pieces == nil {
+			pieces = piecesOf(e.Tokenizer, ex, &enc)
+		}
+		e.Knowledge.inject(e.Tokenizer, ex, row, pieces, limit)
 	}
 	return row, nil
+}
+
+// pair finds the head of relations that an example marks two mentions for, and the
+// mentions; -1 and nil where there is none.
+func (e *Encoder) pair(ex *sdk.Example) (head int, spans []sdk.Span) {
+	for i, h := range e.Heads {
+		if l, ok := ex.Labels[h.Name]; ok && h.Kind == sdk.KindRelation && isPair(l.Spans) {
+			return i, l.Spans
+		}
+	}
+	return -1, nil
+}
+
+// answerTarget points to the first answer that the row holds whole.
+func answerTarget(p *recipe.Passage, l sdk.Label) recipe.Target {
+	if p == nil || l.Values == nil {
+		return recipe.Target{}
+	}
+	p.Answers = l.Values
+	t := recipe.Target{Has: true}
+	for _, s := range l.Spans {
+		if at, ok := find(p, s.Start, s.End); ok {
+			t.Spans = []recipe.Stretch{at}
+			break
+		}
+	}
+	return t
+}
+
+// spanTarget turns spans into words; equal ones count once.
+func spanTarget(ex *sdk.Example, outputs map[string]int32, l sdk.Label) recipe.Target {
+	if l.Spans == nil {
+		return recipe.Target{}
+	}
+	t := recipe.Target{Has: true}
+	for _, s := range l.Spans {
+		from, to, _ := wordsIn(ex.Tokens, s)
+		if k, ok := outputs[s.Label]; ok && from <= to {
+			if one := (recipe.Stretch{From: int32(from), To: int32(to), Class: k}); !slices.Contains(t.Spans, one) {
+				t.Spans = append(t.Spans, one)
+			}
+		}
+	}
+	return t
 }
 
 // apart reports whether the texts of a pair are encoded one by one: a head gives

@@ -16,7 +16,8 @@ import (
 // group is all labels that were written under one head's name, or without one.
 type group struct {
 	head string // "" = bare
-	tags bool   // tags and spans, which go to a tag head
+	tags bool   // tags and spans, which go to a head of words
+	only string // the kind of head that alone takes such labels: answers, relations
 	refs []ref
 }
 
@@ -110,14 +111,18 @@ func collect(splits map[string][]row) []group {
 				l := &rows[i].labels[k]
 				tags := l.form == formTags || l.form == formSpans
 				key := l.head
-				if key == "" && tags {
+				only := map[form]string{formAnswers: sdk.KindQA, formRelation: sdk.KindRelation}[l.form]
+				switch {
+				case key == "" && tags:
 					key = "\x00tags"
+				case key == "":
+					key = "\x00" + only
 				}
 				g, ok := index[key]
 				if !ok {
 					g = len(groups)
 					index[key] = g
-					groups = append(groups, group{head: l.head, tags: tags})
+					groups = append(groups, group{head: l.head, tags: tags, only: only})
 				}
 				groups[g].refs = append(groups[g].refs, ref{split, &rows[i], l})
 			}
@@ -152,8 +157,10 @@ func (g *group) seen() map[string]int {
 		for _, t := range r.label.tags {
 			counts[t]++
 		}
-		for _, s := range r.label.spans {
-			counts["B-"+s.Label]++
+		if g.tags {
+			for _, s := range r.label.spans {
+				counts["B-"+s.Label]++
+			}
 		}
 	}
 	return counts
@@ -165,8 +172,11 @@ func (g *group) has(f form) bool {
 
 // fits reports whether a head's kind takes the labels of the group.
 func (g *group) fits(h sdk.HeadSpec) bool {
+	if g.only != "" || h.Kind == sdk.KindQA || h.Kind == sdk.KindRelation {
+		return g.only == h.Kind
+	}
 	switch h.Kind {
-	case sdk.KindTag:
+	case sdk.KindTag, sdk.KindSpan:
 		return g.tags
 	case sdk.KindClassify, sdk.KindPair:
 		return !g.tags && !g.has(formMulti)
@@ -182,7 +192,7 @@ func (g *group) fits(h sdk.HeadSpec) bool {
 func (g *group) unknown(h sdk.HeadSpec) []string {
 	counts := g.seen()
 	var labels []string
-	if g.tags && h.Scheme != schemeNone {
+	if g.tags && (h.Scheme != schemeNone || h.Kind == sdk.KindSpan) {
 		labels = entityTypes(counts)
 		for tag := range counts {
 			if _, _, ok := splitTag(tag); !ok {
@@ -230,7 +240,7 @@ func bareHead(g *group, declared []sdk.HeadSpec, req *Request, p *problems) stri
 			continue
 		}
 		fitting = append(fitting, h)
-		if numeric(h.Kind) || len(g.unknown(h)) == 0 {
+		if numeric(h.Kind) || h.Kind == sdk.KindQA || len(g.unknown(h)) == 0 {
 			covering = append(covering, h)
 		}
 	}
@@ -282,6 +292,12 @@ func headNames(heads []sdk.HeadSpec) []string {
 
 // newName names a head that nobody declares.
 func newName(g *group) string {
+	switch g.only {
+	case sdk.KindQA:
+		return "answer"
+	case sdk.KindRelation:
+		return "relation"
+	}
 	if !g.tags {
 		return "label"
 	}
@@ -309,6 +325,12 @@ func fill(h *sdk.HeadSpec, g *group, declared bool, req *Request, p *problems) b
 	switch h.Kind {
 	case sdk.KindTag:
 		return fillTags(h, g, declared, req, p)
+	case sdk.KindSpan:
+		return fillSpans(h, g, declared, req, p)
+	case sdk.KindQA:
+		return fillAnswers(h, g, req, p)
+	case sdk.KindRelation:
+		return fillRelations(h, g, declared, req, p)
 	case sdk.KindClassify, sdk.KindPair, sdk.KindMultilabel, sdk.KindRegress, sdk.KindRank, sdk.KindEmbed:
 	default:
 		p.add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.head", File: first.File, Line: first.Line,
@@ -399,12 +421,14 @@ func unitRange(h *sdk.HeadSpec) bool {
 
 // trainable are the kinds that a corpus can hold.
 func trainable() []string {
-	return []string{sdk.KindClassify, sdk.KindMultilabel, sdk.KindPair, sdk.KindRegress, sdk.KindRank, sdk.KindEmbed, sdk.KindTag}
+	return []string{sdk.KindClassify, sdk.KindMultilabel, sdk.KindPair, sdk.KindRegress, sdk.KindRank, sdk.KindEmbed, sdk.KindTag, sdk.KindSpan, sdk.KindQA, sdk.KindRelation}
 }
 
 // kindFor chooses the kind of a new head.
 func kindFor(g *group, first *row, p *problems) string {
 	switch {
+	case g.only != "":
+		return g.only
 	case g.tags:
 		return sdk.KindTag
 	case g.has(formMulti):
@@ -433,6 +457,8 @@ func misfit(h *sdk.HeadSpec, l *rawLabel) string {
 	switch {
 	case l.form == formTags || l.form == formSpans:
 		return "a list of tags or spans"
+	case l.form == formAnswers || l.form == formRelation:
+		return "an answer or relation"
 	case numeric(h.Kind) && l.form != formNumber:
 		return fmt.Sprintf("the label %q, which is no number,", clip(strings.Join(l.values, ", ")))
 	case (h.Kind == sdk.KindClassify || h.Kind == sdk.KindPair) && len(l.values) != 1:
@@ -451,7 +477,7 @@ func labelSet(h *sdk.HeadSpec, seen []string, g *group, declared bool, req *Requ
 	if !declared && len(given) == 0 {
 		given, source = req.Plan.Data.Labels, "data.labels"
 	}
-	if h.Kind == sdk.KindTag && h.Scheme != schemeNone {
+	if h.Kind == sdk.KindTag && h.Scheme != schemeNone || h.Kind == sdk.KindSpan {
 		given = recipe.EntityTypes(given)
 	}
 	if len(given) == 0 {
@@ -644,6 +670,71 @@ func fillTags(h *sdk.HeadSpec, g *group, declared bool, req *Request, p *problem
 	return ok
 }
 
+// fillSpans completes a head of spans: spans as they are, those of tags read with
+// conlleval's rules. Spans that overlap stay.
+func fillSpans(h *sdk.HeadSpec, g *group, declared bool, req *Request, p *problems) bool {
+	ok := true
+	var sequences []tagSequence
+	var of []int
+	for i, r := range g.refs {
+		switch {
+		case r.label.form == formTags:
+			sequences, of = append(sequences, tagSequence{r.row.File, r.row.Line, r.label.tags}), append(of, i)
+		case r.label.form != formSpans:
+			p.add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.label", File: r.row.File, Line: r.row.Line,
+				Summary: fmt.Sprintf("the label %q does not fit head %q of kind %s", clip(strings.Join(r.label.values, ", ")), h.Name, h.Kind), Remedy: "a head of spans wants spans, or tokens with tags"})
+			ok = false
+		case r.row.Tokens == nil:
+			r.row.Tokens = Words(r.row.Text)
+		}
+	}
+	convertTags(h.Name, sequences, schemeBIO, true, p)
+	for k, i := range of {
+		r := g.refs[i]
+		r.label.tags = sequences[k].tags
+		spans := []sdk.Span{}
+		for w, tag := range r.label.tags { // BIO now
+			switch prefix, label, _ := splitTag(tag); prefix {
+			case 'B':
+				spans = append(spans, sdk.Span{Start: r.row.Tokens[w].Start, End: r.row.Tokens[w].End, Label: label})
+			case 'I':
+				spans[len(spans)-1].End = r.row.Tokens[w].End
+			}
+		}
+		set(r.row, h.Name, sdk.Label{Spans: spans})
+	}
+	for _, r := range g.refs {
+		if r.label.form != formSpans {
+			continue
+		}
+		for _, s := range r.label.spans {
+			if from, to, exact := wordsIn(r.row.Tokens, s); from > to || !exact {
+				what := "cuts a word, and is taken with the whole word"
+				if from > to {
+					what = "holds no word and is lost"
+				}
+				p.add(sdk.Diagnostic{Severity: sdk.Warning, Code: "data.span", File: r.row.File, Line: r.row.Line,
+					Summary: fmt.Sprintf("span %q [%d, %d) %q %s", s.Label, s.Start, s.End, clip(r.row.Text[s.Start:s.End]), what)})
+			}
+		}
+		set(r.row, h.Name, sdk.Label{Spans: r.label.spans})
+	}
+	labelSet(h, entityTypes(g.seen()), g, declared, req, p)
+	return ok
+}
+
+// wordsIn finds the tokens that a span touches; from > to if there are none, exact
+// if it begins and ends with them.
+func wordsIn(tokens []sdk.Token, s sdk.Span) (from, to int, exact bool) {
+	from, to = len(tokens), -1
+	for i, t := range tokens {
+		if t.End > s.Start && t.Start < s.End {
+			from, to = min(from, i), i
+		}
+	}
+	return from, to, from <= to && tokens[from].Start == s.Start && tokens[to].End == s.End
+}
+
 // spanTags gives the tokens of a row BIO tags from spans. A token that a span
 // only touches belongs to it, with a warning. Of spans that overlap the one that
 // begins first, then the longer, keeps the words, with a warning.
@@ -682,7 +773,7 @@ func spanTags(r *row, spans []sdk.Span, p *problems) []string {
 			}
 			p.add(sdk.Diagnostic{Severity: sdk.Warning, Code: "data.span", File: r.File, Line: r.Line,
 				Summary: fmt.Sprintf("span %q [%d, %d) %q %s", s.Label, s.Start, s.End, clip(r.Text[s.Start:s.End]), what),
-				Remedy:  "a tag head gives each word one tag: use a head for each layer of spans"})
+				Remedy:  "a tag head gives each word one tag: a head of kind " + sdk.KindSpan + " keeps spans that overlap"})
 		}
 	}
 	return tags

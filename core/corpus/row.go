@@ -17,6 +17,11 @@ import (
 type row struct {
 	sdk.Example
 	labels []rawLabel
+	// Mentions of a text and what they have to do with each other, until relate
+	// makes rows of pairs; relations nil = the file says nothing of them.
+	mentions  []sdk.Span
+	relations []related
+	signature signature // of a pair: types of mentions that are related somewhere
 }
 
 // form is how a label was written.
@@ -28,6 +33,8 @@ const (
 	formNumber
 	formTags
 	formSpans
+	formAnswers  // spans of a passage, and their texts
+	formRelation // one text, and spans of two mentions
 )
 
 // rawLabel is a label as it was written. An empty head is a bare label.
@@ -50,12 +57,13 @@ type record struct {
 
 // ourFields are the names that data.fields can rename besides heads.
 func ourFields() []string {
-	return []string{"id", "text", "text_b", "label", "labels", "tokens", "tags", "spans"}
+	return []string{"id", "text", "text_b", "label", "labels", "tokens", "tags", "spans", "answers", "entities", "relations"}
 }
 
 // columns says which field of a file is which of ours. Empty means none.
 type columns struct {
 	id, text, textB, label, labels, tokens, tags, spans string
+	answers, entities, relations                        string
 	heads                                               map[string]string // head -> field
 }
 
@@ -108,6 +116,14 @@ func mapColumns(file string, names []string, d *recipe.DataPlan, sample []record
 	c.id, c.labels = pick("id", ""), pick("labels", "")
 	c.tokens, c.tags, c.spans = pick("tokens", ""), pick("tags", ""), pick("spans", "")
 	c.text, c.textB, c.label = pick("text", d.Text), pick("text_b", d.TextB), pick("label", d.Label)
+	c.answers = pick("answers", "")
+	// Entities alone are no labels, and who reads them as spans wants no more.
+	if d.Fields["relations"] != "" || has("relations") && d.Fields["spans"] != "entities" {
+		c.entities, c.relations = pick("entities", ""), pick("relations", "")
+	}
+	if c.text == "" && c.textB == "" && has("context") && has("question") { // as in SQuAD
+		c.text, c.textB = "context", "question"
+	}
 	for head, name := range d.Fields {
 		if slices.Contains(ourFields(), head) {
 			continue
@@ -122,7 +138,7 @@ func mapColumns(file string, names []string, d *recipe.DataPlan, sample []record
 	}
 	var guesses []string
 	taken := func(name string) bool {
-		return slices.Contains([]string{c.id, c.text, c.textB, c.label, c.labels, c.tokens, c.tags, c.spans}, name)
+		return slices.Contains([]string{c.id, c.text, c.textB, c.label, c.labels, c.tokens, c.tags, c.spans, c.answers, c.entities, c.relations}, name)
 	}
 	if c.text == "" && c.tokens == "" {
 		c.text = guessName(names, textNames(), taken)
@@ -137,7 +153,7 @@ func mapColumns(file string, names []string, d *recipe.DataPlan, sample []record
 			}
 		}
 	}
-	if c.label == "" && c.labels == "" && c.tags == "" && c.spans == "" && c.heads == nil {
+	if c.label == "" && c.labels == "" && c.tags == "" && c.spans == "" && c.answers == "" && c.relations == "" && c.heads == nil {
 		if c.label = guessName(names, labelNames(), taken); c.label != "" {
 			guesses = append(guesses, fmt.Sprintf("label from %q", c.label))
 		}
@@ -237,7 +253,7 @@ func (f *fieldReader) row(rec record) (row, bool) {
 			return r, false
 		}
 	}
-	used := []string{c.id, c.text, c.textB, c.label, c.labels, c.tokens, c.spans}
+	used := []string{c.id, c.text, c.textB, c.label, c.labels, c.tokens, c.spans, c.answers, c.entities, c.relations}
 	for _, name := range c.heads {
 		used = append(used, name)
 	}
@@ -252,6 +268,12 @@ func (f *fieldReader) row(rec record) (row, bool) {
 	}
 	if c.spans != "" && rec.fields[c.spans] != nil {
 		ok = f.label(&r, rec, "", "spans", rec.fields[c.spans], c.spans) && ok
+	}
+	if c.answers != "" && rec.fields[c.answers] != nil {
+		ok = f.answersOf(&r, rec, rec.fields[c.answers], c.answers) && ok
+	}
+	if c.entities != "" && rec.fields[c.entities] != nil {
+		ok = f.mentionsOf(&r, rec) && ok
 	}
 	if c.label != "" && rec.fields[c.label] != nil {
 		ok = f.label(&r, rec, "", "", rec.fields[c.label], c.label) && ok

@@ -15,7 +15,7 @@ import (
 )
 
 // shardMagic begins a shard; its last digit is the version of the format.
-const shardMagic = "islmrow3"
+const shardMagic = "islmrow4"
 
 // Shard is the encoded examples of one split, in memory. It is safe for use by
 // many goroutines.
@@ -31,8 +31,16 @@ type Shard struct {
 	starts  lists
 	second  lists
 	targets []targetColumn
-	inject  *injectColumns // nil when no row has knowledge
+	inject  *injectColumns  // nil when no row has knowledge
+	passage *passageColumns // nil when no row is a question
 	rows    int
+}
+
+// passageColumns hold the passages of questions: their places, the lengths of the
+// texts in texts, and these: the example's ID, the passage, its answers.
+type passageColumns struct {
+	places, lengths lists
+	texts           lists // bytes, four to a number
 }
 
 // injectColumns hold what knowledge adds to rows: marks and features of the ids,
@@ -123,6 +131,86 @@ func (c *injectColumns) sound(ids *lists, rows int) bool {
 	return true
 }
 
+func (c *passageColumns) all() []*lists { return []*lists{&c.places, &c.lengths, &c.texts} }
+
+func (c *passageColumns) add(p *recipe.Passage) {
+	if p == nil {
+		for _, l := range c.all() {
+			l.add(nil)
+		}
+		return
+	}
+	var lengths []int32
+	var all []byte
+	for _, text := range append([]string{p.Of, p.Text}, p.Answers...) {
+		lengths, all = append(lengths, int32(len(text))), append(all, text...)
+	}
+	all = append(all, make([]byte, -len(all)&3)...)
+	packed := make([]int32, len(all)/4)
+	for i := range packed {
+		packed[i] = int32(binary.LittleEndian.Uint32(all[4*i:]))
+	}
+	c.places.add(p.Places)
+	c.lengths.add(lengths)
+	c.texts.add(packed)
+}
+
+// at returns the passage of row i, nil if there is none.
+func (c *passageColumns) at(i int) *recipe.Passage {
+	if c == nil || len(c.lengths.at(i)) < 2 {
+		return nil
+	}
+	all := appendInts(nil, c.texts.at(i))
+	next := func(n int32) string {
+		text := string(all[:n])
+		all = all[n:]
+		return text
+	}
+	n := c.lengths.at(i)
+	p := &recipe.Passage{Of: next(n[0]), Text: next(n[1]), Places: c.places.at(i)}
+	for _, k := range n[2:] {
+		p.Answers = append(p.Answers, next(k))
+	}
+	return p
+}
+
+// sound reports whether lengths and places fit rows and texts.
+func (c *passageColumns) sound(ids *lists, rows int) bool {
+	for i := range rows {
+		n, left := c.lengths.at(i), 4*len(c.texts.at(i))
+		for _, k := range n {
+			if left -= int(k); k < 0 || left < 0 {
+				return false
+			}
+		}
+		if len(n) == 1 || len(n) > 0 && len(c.places.at(i)) != 2*len(ids.at(i)) {
+			return false
+		}
+		for v := range slices.Chunk(c.places.at(i), 2) {
+			if v[0] >= 0 && (len(n) < 2 || v[0] > v[1] || v[1] > n[1]) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// soundSpans reports whether the targets of spans are whole and markers lie in
+// their rows.
+func (s *Shard) soundSpans() bool {
+	for k, kind := range s.kinds {
+		for i := range s.rows {
+			switch v := s.targets[k].list; {
+			case kind == kindSpans && len(v.at(i))%3 != 0:
+				return false
+			case kind == kindRelation && (len(v.at(i)) != 3 || min(v.at(i)[1], v.at(i)[2]) < 0 || int(max(v.at(i)[1], v.at(i)[2])) >= max(1, len(s.ids.at(i)))):
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // Kinds of targets in a shard.
 const (
 	kindClass byte = iota
@@ -130,6 +218,8 @@ const (
 	kindTags
 	kindValue
 	kindRank
+	kindSpans
+	kindRelation
 )
 
 // texts32 is a column of texts, lists one of lists of numbers: end[i] is where
@@ -166,7 +256,9 @@ type targetColumn struct {
 }
 
 // inList: the targets of the kind are lists, not single numbers.
-func inList(kind byte) bool { return kind == kindTags || kind == kindClasses || kind == kindRank }
+func inList(kind byte) bool {
+	return kind == kindTags || kind == kindClasses || kind == kindRank || kind == kindSpans || kind == kindRelation
+}
 
 func kindOf(h sdk.HeadSpec) byte {
 	switch h.Kind {
@@ -178,6 +270,10 @@ func kindOf(h sdk.HeadSpec) byte {
 		return kindValue
 	case sdk.KindRank:
 		return kindRank
+	case sdk.KindSpan, sdk.KindQA:
+		return kindSpans
+	case sdk.KindRelation:
+		return kindRelation
 	}
 	return kindClass
 }
@@ -205,6 +301,12 @@ func NewShard(heads []sdk.HeadSpec, rows []*recipe.Encoded) *Shard {
 			s.inject.add(r.Inject)
 		}
 	}
+	if slices.ContainsFunc(rows, func(r *recipe.Encoded) bool { return r.Passage != nil }) {
+		s.passage = &passageColumns{}
+		for _, r := range rows {
+			s.passage.add(r.Passage)
+		}
+	}
 	return s
 }
 
@@ -227,6 +329,14 @@ func (c *targetColumn) add(kind byte, t *recipe.Target) {
 		c.list.add(bits)
 	case kindRank:
 		c.list.add([]int32{int32(math.Float32bits(t.Value)), int32(uint32(t.Group)), int32(uint32(t.Group >> 32))})
+	case kindSpans:
+		var values []int32
+		for _, s := range t.Spans {
+			values = append(values, s.From, s.To, s.Class)
+		}
+		c.list.add(values)
+	case kindRelation:
+		c.list.add([]int32{t.Class, t.Marks[0], t.Marks[1]})
 	case kindValue:
 		c.number = append(c.number, int32(math.Float32bits(t.Value)))
 	default:
@@ -256,7 +366,7 @@ func (s *Shard) At(i int) *recipe.Encoded {
 		from = s.names.end[i-1]
 	}
 	r := &recipe.Encoded{ID: string(s.names.text[from:s.names.end[i]]), IDs: s.ids.at(i), Targets: make([]recipe.Target, len(s.kinds))}
-	r.Key, r.Inject = Key(r.ID), s.inject.at(i)
+	r.Key, r.Inject, r.Passage = Key(r.ID), s.inject.at(i), s.passage.at(i)
 	if types := s.types.at(i); len(types) > 0 {
 		r.Types = types
 	}
@@ -268,11 +378,21 @@ func (s *Shard) At(i int) *recipe.Encoded {
 	}
 	for k := range s.targets {
 		c, t := &s.targets[k], &r.Targets[k]
+		if s.kinds[k] == kindRelation { // marked without a label too
+			if v := c.list.at(i); len(v) == 3 {
+				t.Class, t.Marks = v[0], [2]int32{v[1], v[2]}
+			}
+		}
 		if c.has[i] == 0 {
 			continue
 		}
 		t.Has = true
 		switch s.kinds[k] {
+		case kindRelation:
+		case kindSpans:
+			for v := range slices.Chunk(c.list.at(i), 3) {
+				t.Spans = append(t.Spans, recipe.Stretch{From: v[0], To: v[1], Class: v[2]})
+			}
 		case kindTags:
 			t.Tags = c.list.at(i)
 		case kindClasses:
@@ -323,6 +443,14 @@ func (s *Shard) bytes() []byte {
 	} else {
 		b = append(b, 1)
 		for _, l := range s.inject.all() {
+			b = l.append(b)
+		}
+	}
+	if s.passage == nil {
+		b = append(b, 0)
+	} else {
+		b = append(b, 1)
+		for _, l := range s.passage.all() {
 			b = l.append(b)
 		}
 	}
@@ -392,7 +520,13 @@ func parseShard(data []byte) (*Shard, error) {
 			r.lists(l, s.rows)
 		}
 	}
-	if r.bad || len(r.b) != 0 || s.inject != nil && !s.inject.sound(&s.ids, s.rows) {
+	if flag := r.take(1); !r.bad && flag[0] != 0 {
+		s.passage = &passageColumns{}
+		for _, l := range s.passage.all() {
+			r.lists(l, s.rows)
+		}
+	}
+	if r.bad || len(r.b) != 0 || s.passage != nil && !s.passage.sound(&s.ids, s.rows) || !s.soundSpans() || s.inject != nil && !s.inject.sound(&s.ids, s.rows) {
 		return nil, errTorn
 	}
 	return s, nil

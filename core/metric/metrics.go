@@ -114,7 +114,7 @@ func Load(path string) (*Metrics, error) {
 // Names lists the scores that can be chosen by name.
 func Names() []string {
 	return []string{
-		"accuracy", "micro_f1", "macro_f1", "weighted_f1", "samples_f1", "entity_f1",
+		"accuracy", "micro_f1", "macro_f1", "weighted_f1", "samples_f1", "entity_f1", "relation_f1", "exact_match", "token_f1",
 		"pearson", "spearman", "mse", "rmse", "mae", "mrr", "ndcg_10", "map", "hit_1", "loss", "perplexity",
 	}
 }
@@ -139,6 +139,10 @@ func (r *Report) Value(name string) (float64, bool) {
 	}
 	if g := r.Ranking; g != nil {
 		v, ok := map[string]float64{"mrr": g.MRR, "ndcg_10": g.NDCG10, "map": g.MAP, "hit_1": g.Hit1}[name]
+		return v, ok
+	}
+	if g := r.Answers; g != nil {
+		v, ok := map[string]float64{"exact_match": g.ExactMatch, "token_f1": g.F1}[name]
 		return v, ok
 	}
 	if g := r.Regression; g != nil {
@@ -169,16 +173,23 @@ func (r *Report) Value(name string) (float64, bool) {
 		return optional(r.SamplesF1)
 	case "entity_f1":
 		return optional(r.EntityF1)
+	case "relation_f1":
+		return optional(r.RelationF1)
 	}
 	return 0, false
 }
 
 // Primary names the score that a report is judged by when nobody chose one:
-// entity_f1 for taggers with a scheme, spearman for regression, mrr for ranking, else macro_f1.
+// entity_f1 for taggers with a scheme and spans, relation_f1 for relations, token_f1
+// for answers, spearman for regression, mrr for ranking, else macro_f1.
 func (r *Report) Primary() string {
 	switch {
 	case r.Ranking != nil:
 		return "mrr"
+	case r.Answers != nil:
+		return "token_f1"
+	case r.RelationF1 != nil:
+		return "relation_f1"
 	case r.LanguageModel != nil:
 		return "loss"
 	case r.Regression != nil:

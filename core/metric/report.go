@@ -16,6 +16,9 @@ const (
 	TaskRegress    = "regress"
 	TaskRank       = "rank"
 	TaskEmbed      = "embed"
+	TaskSpan       = "span"
+	TaskQA         = "qa"
+	TaskRelation   = "relation"
 	TaskMLM        = "mlm"
 	TaskCLM        = "clm"
 )
@@ -37,7 +40,10 @@ type Report struct {
 	MacroF1    float64  `json:"macro_f1"`
 	WeightedF1 float64  `json:"weighted_f1"`
 	SamplesF1  *float64 `json:"samples_f1,omitempty"` // multi-label only
-	EntityF1   *float64 `json:"entity_f1,omitempty"`  // taggers with a scheme only
+	EntityF1   *float64 `json:"entity_f1,omitempty"`  // taggers with a scheme, and heads of spans, only
+	// RelationF1 is the micro average of all labels but the one that says that there
+	// is no relation; heads of relations only.
+	RelationF1 *float64 `json:"relation_f1,omitempty"`
 	// Loss is the mean loss, where the caller knows it.
 	Loss *float64 `json:"loss,omitempty"`
 
@@ -53,6 +59,7 @@ type Report struct {
 	Regression  *Regression  `json:"regression,omitempty"` // set: all of the above but Task, Dataset, Split, N and Loss is empty
 
 	Ranking *Ranking `json:"ranking,omitempty"` // set: as with Regression
+	Answers *Answers `json:"answers,omitempty"` // set: as with Regression
 	// LanguageModel is set for heads that predict pieces; like Regression it stands alone.
 	LanguageModel *LanguageModel `json:"language_model,omitempty"`
 
@@ -247,7 +254,7 @@ type plainReport Report
 
 // MarshalJSON leaves out the scores of labels where there are none.
 func (r *Report) MarshalJSON() ([]byte, error) {
-	if r.Regression == nil && r.Ranking == nil {
+	if r.Regression == nil && r.Ranking == nil && r.Answers == nil {
 		return json.Marshal((*plainReport)(r))
 	}
 	return json.Marshal(struct {
@@ -258,7 +265,8 @@ func (r *Report) MarshalJSON() ([]byte, error) {
 		Loss       *float64    `json:"loss,omitempty"`
 		Regression *Regression `json:"regression,omitempty"`
 		Ranking    *Ranking    `json:"ranking,omitempty"`
-	}{r.Task, r.Dataset, r.Split, r.N, r.Loss, r.Regression, r.Ranking})
+		Answers    *Answers    `json:"answers,omitempty"`
+	}{r.Task, r.Dataset, r.Split, r.N, r.Loss, r.Regression, r.Ranking, r.Answers})
 }
 
 type pair struct {

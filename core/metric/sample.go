@@ -16,6 +16,7 @@ type Sample struct {
 	multi    bool // all labels are in the macro average, also unused ones
 	entities bool
 	rows     []row
+	none     int       // 1 + the label that is no relation; 0 = relation_f1 does not exist here
 	inputs   int       // examples given, also those without a label
 	from     []int     // per row: its place among the examples given
 	gold     []float64 // regression: rows is empty
@@ -121,6 +122,9 @@ func (s *Sample) scorer(name string) (func(weight []int32) float64, error) {
 	if s.entities {
 		known = append(known, "entity_f1")
 	}
+	if s.none > 0 {
+		known = append(known, "relation_f1")
+	}
 	if !slices.Contains(known, name) {
 		return nil, fmt.Errorf("score %q does not exist here; there are %s", name, strings.Join(known, ", "))
 	}
@@ -136,6 +140,8 @@ func (s *Sample) scorer(name string) (func(weight []int32) float64, error) {
 			return t.macro(s.multi).F1
 		case "weighted_f1":
 			return t.weighted().F1
+		case "relation_f1":
+			return t.without(s.none - 1).F1
 		case "samples_f1":
 			return ratio(t.samplesF1, float64(t.n))
 		}
@@ -203,6 +209,17 @@ func (t *totals) micro() Average {
 		F1:        f1(tp, fn, fp),
 		Support:   tp + fn,
 	}
+}
+
+// without is the micro average of all labels but one.
+func (t *totals) without(label int) Average {
+	rest := newTotals(len(t.tp))
+	for i := range t.tp {
+		if i != label {
+			rest.tp[i], rest.fp[i], rest.fn[i] = t.tp[i], t.fp[i], t.fn[i]
+		}
+	}
+	return rest.micro()
 }
 
 func (t *totals) macro(all bool) Average {

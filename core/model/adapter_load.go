@@ -100,7 +100,7 @@ func (l *loader) adapt() error {
 	}
 	// With heads of another folder the classifier of the adapter has no use.
 	for name, w := range l.adapter.left {
-		if strings.HasPrefix(name, "classifier.") && !l.opt.Trained {
+		if (strings.HasPrefix(name, "classifier.") || strings.HasPrefix(name, hf.Answers)) && !l.opt.Trained {
 			continue
 		}
 		l.diags.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "adapter.unexpected", File: w.File, Path: w.Key, Summary: fmt.Sprintf("the adapter holds %s, for which the model has no place", w.Key)})

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/islm-dev/islm/core/model/hf"
 	"github.com/islm-dev/islm/core/recipe"
 	"github.com/islm-dev/islm/core/torch"
 	"github.com/islm-dev/islm/core/torch/safetensors"
@@ -22,6 +23,8 @@ func (m *Model) adapterEntries(architecture, primary string, needsPooler bool) (
 		c.TaskType = "SEQ_CLS"
 	case strings.HasSuffix(architecture, "ForTokenClassification"):
 		c.TaskType = "TOKEN_CLS"
+	case strings.HasSuffix(architecture, "ForQuestionAnswering"):
+		c.TaskType = "QUESTION_ANS"
 	case strings.HasSuffix(architecture, "LMHeadModel"):
 		c.TaskType = "CAUSAL_LM"
 	default:
@@ -39,9 +42,10 @@ func (m *Model) adapterEntries(architecture, primary string, needsPooler bool) (
 		case p.tuned && c.Method == recipe.PeftPrefix:
 			continue
 		case p.tuned:
-		case p.Head == primary && primary != "" && strings.HasPrefix(p.Name, primary+".classifier."):
-			if !slices.Contains(c.Save, "classifier") {
-				c.Save = append(c.Save, "classifier")
+		case p.travels(primary):
+			module, _, _ := strings.Cut(strings.TrimPrefix(p.Name, primary+"."), ".")
+			if !slices.Contains(c.Save, module) {
+				c.Save = append(c.Save, module)
 			}
 		case p.Head == "" && strings.HasPrefix(p.Name, "pooler.") && m.NewPooler && needsPooler:
 			if !slices.Contains(c.Save, "pooler") {
@@ -69,6 +73,12 @@ func (m *Model) adapterEntries(architecture, primary string, needsPooler bool) (
 	}
 	description, err = c.Encode()
 	return entries, description, err
+}
+
+// travels reports whether a weight of the primary head belongs into an adapter
+// folder, as one of peft's modules_to_save.
+func (p *Param) travels(primary string) bool {
+	return primary != "" && p.Head == primary && (strings.HasPrefix(p.Name, primary+".classifier.") || strings.HasPrefix(p.Name, primary+"."+hf.Answers))
 }
 
 // keptEntry is a factor of an update without the ranks that were given up.

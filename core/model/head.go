@@ -177,16 +177,12 @@ func (e *encoded) pool(kind string) *torch.Tensor {
 	case "cls":
 		return e.first
 	case "mean", "max":
-		n, t := int64(len(e.in.Rows)), int64(e.in.Width)
-		beyond := make([]bool, n*t)
+		n := int64(len(e.in.Rows))
 		inverse := make([]float32, n)
 		for i, k := range e.in.lengths {
 			inverse[i] = 1 / float32(k)
-			for j := range t {
-				beyond[int64(i)*t+j] = j >= int64(k)
-			}
 		}
-		padding := torch.FromBool(beyond, n, t, 1).ToDevice(e.m.device)
+		padding := e.beyond().Unsqueeze(-1)
 		if kind == "max" {
 			top, _ := e.hidden.MaskedFill(padding, maskedOut).Max(1)
 			return top
@@ -211,6 +207,18 @@ func (e *encoded) pool(kind string) *torch.Tensor {
 	return e.pooled
 }
 
+// beyond is true where an id is padding, or a piece of a fact: bool [B, T].
+func (e *encoded) beyond() *torch.Tensor {
+	n, t := int64(len(e.in.Rows)), int64(e.in.Width)
+	out := make([]bool, n*t)
+	for i, k := range e.in.lengths {
+		for j := range t {
+			out[int64(i)*t+j] = j >= int64(k)
+		}
+	}
+	return torch.FromBool(out, n, t).ToDevice(e.m.device)
+}
+
 // scores gives a head's logits for some rows [N, K].
 func (h *Head) scores(e *encoded, rows []int64, pass *Pass) *torch.Tensor {
 	x := h.drop(e.pool(h.Spec.Pooling), e.in, pass)
@@ -232,9 +240,7 @@ func (h *Head) scores(e *encoded, rows []int64, pass *Pass) *torch.Tensor {
 
 // tokenScores gives a tag head's logits [N, K] at flat positions row*T+index.
 func (h *Head) tokenScores(e *encoded, at []int64, pass *Pass) *torch.Tensor {
-	x := h.drop(e.hidden, e.in, pass)
-	flat := x.Reshape(int64(len(e.in.Rows)*e.in.Width), int64(e.m.Encoder.Hidden()))
-	return h.out.apply(flat.IndexSelect(0, torch.FromInt64(at, int64(len(at))).ToDevice(e.m.device)))
+	return h.out.apply(h.at(e, at, pass))
 }
 
 func (h *Head) drop(x *torch.Tensor, in *Input, pass *Pass) *torch.Tensor {
@@ -402,7 +408,7 @@ func number(on bool) float32 {
 // predict reads the head's answer for each row of the batch.
 func (h *Head) predict(e *encoded, index int, pass *Pass) ([]recipe.Output, error) {
 	if h.task != nil {
-		return h.task.predict(h, e, pass)
+		return h.task.predict(h, e, index, pass)
 	}
 	out := make([]recipe.Output, len(e.in.Rows))
 	switch {
@@ -574,7 +580,7 @@ func (m *Model) Predict(in *Input, bf16 bool) ([]recipe.Prediction, error) {
 }
 
 // Logits gives a head's raw scores: [B, K], [B, T, K] for a tag head, [B, T, V]
-// for a language model.
+// for a language model, [B, T, 2] for answers, [B, K, W, W] for spans of words.
 func (m *Model) Logits(in *Input, head int) *torch.Tensor {
 	pass := &Pass{}
 	e := m.encode(in, pass)
@@ -585,9 +591,8 @@ func (m *Model) Logits(in *Input, head int) *torch.Tensor {
 	if h.lm != nil {
 		return h.lm.scores(e.hidden)
 	}
-	rows := make([]int64, len(in.Rows))
-	for i := range rows {
-		rows[i] = int64(i)
+	if t, ok := h.task.(scorer); ok {
+		return t.logitsOf(h, e, pass)
 	}
-	return h.scores(e, rows, pass)
+	return h.scores(e, allRows(in), pass)
 }

@@ -102,7 +102,7 @@ func (embed) loss(h *Head, e *encoded, index int, norm float64, pass *Pass) (*to
 	return crossEntropy(z, own, scale, e.m.device), nil
 }
 
-func (embed) predict(h *Head, e *encoded, pass *Pass) ([]recipe.Output, error) {
+func (embed) predict(h *Head, e *encoded, _ int, pass *Pass) ([]recipe.Output, error) {
 	out := make([]recipe.Output, len(e.in.Rows))
 	u := vectors(h, e, allRows(e.in), pass).ToDType(torch.Float32).Float32s()
 	width := len(u) / len(out)
@@ -182,9 +182,9 @@ func (rank) loss(h *Head, e *encoded, index int, norm float64, pass *Pass) (*tor
 	return bce(z, torch.FromFloat32(y, n, 1).ToDevice(e.m.device), torch.FromFloat32(scale, n, 1).ToDevice(e.m.device)), nil
 }
 
-func (rank) predict(h *Head, e *encoded, pass *Pass) ([]recipe.Output, error) {
+func (rank) predict(h *Head, e *encoded, index int, pass *Pass) ([]recipe.Output, error) {
 	if h.Spec.Apart() {
-		return embed{}.predict(h, e, pass)
+		return embed{}.predict(h, e, index, pass)
 	}
 	out := make([]recipe.Output, len(e.in.Rows))
 	z := h.scores(e, allRows(e.in), pass).ToDType(torch.Float32)

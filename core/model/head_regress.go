@@ -37,7 +37,7 @@ func (regress) loss(h *Head, e *encoded, index int, norm float64, pass *Pass) (*
 	return squared(z, values32(targets), norm, e.m.device), nil
 }
 
-func (regress) predict(h *Head, e *encoded, pass *Pass) ([]recipe.Output, error) {
+func (regress) predict(h *Head, e *encoded, _ int, pass *Pass) ([]recipe.Output, error) {
 	out := make([]recipe.Output, len(e.in.Rows))
 	for i, v := range h.scores(e, allRows(e.in), pass).ToDType(torch.Float32).Float32s() {
 		out[i].Value = v

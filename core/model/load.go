@@ -93,7 +93,7 @@ func Load(dir string, heads []sdk.HeadSpec, opt Options) (_ *Model, diags sdk.Di
 	}
 	lm := slices.ContainsFunc(heads, isLM)
 	l.diags.Add(hf.Check(base, cfg, weights, func(name string) bool {
-		return strings.HasPrefix(name, "classifier.") || strings.HasPrefix(name, "score.") ||
+		return strings.HasPrefix(name, "classifier.") || strings.HasPrefix(name, "score.") || strings.HasPrefix(name, hf.Answers) ||
 			lm && (strings.HasPrefix(name, hf.BertLM) || strings.HasPrefix(name, hf.PlainLM))
 	})...)
 	for _, spec := range heads {
@@ -284,6 +284,9 @@ func (l *loader) head(spec sdk.HeadSpec) (*Head, error) {
 		return h, err
 	}
 	h.task = taskOf(spec.Kind)
+	if spec.Kind == sdk.KindQA && spec.Dropout == nil {
+		h.dropout = 0 // as in transformers
+	}
 	if h.task != nil {
 		for _, t := range h.task.weights(spec, int64(l.cfg.HiddenSize)) {
 			t.Name = prefix + t.Name
@@ -326,7 +329,8 @@ func (l *loader) isPrimary(spec sdk.HeadSpec) bool {
 	}
 	t := l.trained.Heads[i]
 	same := (t.Kind == sdk.KindTag) == (spec.Kind == sdk.KindTag) && isLM(t) == isLM(spec) &&
-		(slices.Equal(ConfigLabels(t), ConfigLabels(spec)) || l.opt.Grow && t.Name == spec.Name)
+		(slices.Equal(ConfigLabels(t), ConfigLabels(spec)) || l.opt.Grow && t.Name == spec.Name) ||
+		t.Kind == sdk.KindQA && spec.Kind == sdk.KindQA
 	return same && (t.Name == spec.Name || !l.opt.Trained)
 }
 

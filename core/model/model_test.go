@@ -39,6 +39,10 @@ type fixtureRow struct {
 	Tokens  []int32 `json:"tokens"`
 	Value   float32 `json:"value"`
 	Second  []int32 `json:"second"`
+
+	Answer [2]int32   `json:"answer"`
+	Marks  [2]int32   `json:"marks"`
+	Spans  [][3]int32 `json:"spans"`
 }
 
 func loadFixture(t *testing.T, name string, target func(fixtureRow) []recipe.Target) *fixture {

@@ -59,7 +59,7 @@ func (m *Model) Save(dir, primary string) error {
 	for _, p := range m.params {
 		e := p.fileEntry()
 		switch {
-		case m.tuning != nil && !p.Knowledge() && (p.Head == "" || p.Head == primary && strings.HasPrefix(p.Name, primary+".classifier.")):
+		case m.tuning != nil && !p.Knowledge() && (p.Head == "" || p.travels(primary)):
 			// In the adapter, or the base's.
 			if p.Head == "" && strings.HasPrefix(p.Name, "pooler.") && m.NewPooler && !needsPooler {
 				own = append(own, e)
@@ -71,7 +71,7 @@ func (m *Model) Save(dir, primary string) error {
 				e.Name = hf.Prefixed(cfg.ModelType, p.Name)
 			}
 			main = append(main, e)
-		case p.Head == primary && !strings.HasPrefix(p.Name, primary+".crf."):
+		case p.Head == primary && prefixed && !strings.HasPrefix(p.Name, primary+".crf."):
 			e.Name = strings.TrimPrefix(p.Name, primary+".")
 			main = append(main, e)
 			if hf.DecoderBias(e.Name) && !m.Config.TieWords {
@@ -136,6 +136,10 @@ func describe(cfg *hf.Config, spec sdk.HeadSpec) (pooler bool) {
 	}
 	if isLM(spec) {
 		cfg.Labels, cfg.Architecture = nil, cfg.Arch().Class+cfg.Arch().LM
+		return false
+	}
+	if spec.Kind == sdk.KindQA {
+		cfg.Labels, cfg.Architecture = nil, cfg.Arch().Class+"ForQuestionAnswering"
 		return false
 	}
 	if t := taskOf(spec.Kind); t != nil && t.logits(spec) == 0 {

@@ -27,7 +27,12 @@ type task interface {
 	weigh(h *Head, r *recipe.Encoded, t *recipe.Target) float64
 	// loss and predict are those of Head.
 	loss(h *Head, e *encoded, index int, norm float64, pass *Pass) (*torch.Tensor, error)
-	predict(h *Head, e *encoded, pass *Pass) ([]recipe.Output, error)
+	predict(h *Head, e *encoded, index int, pass *Pass) ([]recipe.Output, error)
+}
+
+// scorer is a task whose raw scores are not those of the head's linear layer.
+type scorer interface {
+	logitsOf(h *Head, e *encoded, pass *Pass) *torch.Tensor
 }
 
 // taskOf gives what a kind does; nil for those that Head does itself, and for
@@ -40,6 +45,12 @@ func taskOf(kind string) task {
 		return embed{}
 	case sdk.KindRank:
 		return rank{}
+	case sdk.KindQA:
+		return answer{}
+	case sdk.KindRelation:
+		return relation{}
+	case sdk.KindSpan:
+		return pointer{}
 	}
 	return nil
 }
@@ -52,6 +63,20 @@ func labelled(in *Input, index int) (rows []int64, targets []*recipe.Target) {
 		}
 	}
 	return rows, targets
+}
+
+// noPooling reports settings that have no meaning where a head reads positions.
+func noPooling(spec sdk.HeadSpec, bad func(field, format string, args ...any)) {
+	if spec.Pooling != "" {
+		bad("pooling", "pooling has no meaning in a head of kind %s", spec.Kind)
+	}
+}
+
+// at gives the hidden states [N, H] of flat positions row*T+index, after the
+// head's dropout.
+func (h *Head) at(e *encoded, flat []int64, pass *Pass) *torch.Tensor {
+	x := h.drop(e.hidden, e.in, pass).Reshape(int64(len(e.in.Rows)*e.in.Width), int64(e.m.Encoder.Hidden()))
+	return x.IndexSelect(0, torch.FromInt64(flat, int64(len(flat))).ToDevice(e.m.device))
 }
 
 // allRows are the numbers of the rows of a batch.

@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -11,7 +12,7 @@ import (
 // classify, multilabel and pair heads; the tags of tag heads, where "O" comes
 // first and then, for each label in the order of the spec, B- and I- (scheme
 // bio, the default) or B-, I-, L- and U- (bilou). With scheme none the labels
-// are the tags. Heads without labels (regress, rank, embed) have one output, named
+// are the tags. Heads without labels (regress, rank, embed, qa) have one output, named
 // after the head.
 func Outputs(spec sdk.HeadSpec) []string {
 	switch spec.Kind {
@@ -30,7 +31,7 @@ func Outputs(spec sdk.HeadSpec) []string {
 			}
 		}
 		return tags
-	case sdk.KindRegress, sdk.KindRank, sdk.KindEmbed:
+	case sdk.KindRegress, sdk.KindRank, sdk.KindEmbed, sdk.KindQA:
 		return []string{spec.Name}
 	}
 	return slices.Clone(spec.Labels)
@@ -72,6 +73,14 @@ func (p *Plan) Apply(spec sdk.HeadSpec) sdk.HeadSpec {
 	}
 	if spec.Kind == sdk.KindTag && spec.Scheme != "none" {
 		spec.Labels = EntityTypes(spec.Labels)
+	}
+	if len(h.Options) > 0 {
+		options := maps.Clone(spec.Options)
+		if options == nil {
+			options = map[string]string{}
+		}
+		maps.Copy(options, h.Options)
+		spec.Options = options
 	}
 	if len(h.Metrics) > 0 {
 		spec.Metrics = slices.Clone(h.Metrics)

@@ -96,6 +96,28 @@ type Encoded struct {
 	// Second are the ids of the second text, special tokens included, for heads
 	// that give each text a vector of its own. IDs are then those of the first alone.
 	Second []int32
+	// Passage is the text that a head of kind qa.v0 answers from; nil for rows
+	// without a question.
+	Passage *Passage
+}
+
+// Passage is a text, or a window of a long one, that answers are read from.
+type Passage struct {
+	Of   string // ID of the example that the window is one of
+	Text string
+	// Places are two numbers for each id of the row: the bytes [start, end) of Text
+	// that it stands for, -1 and -1 for ids of the question and special tokens.
+	Places  []int32
+	Answers []string // those that count as right; nil: the text has none
+}
+
+// Bytes gives the stretch of Text from id `from` to id `to`, both included; an
+// empty one if they are no ids of the passage.
+func (p *Passage) Bytes(from, to int32) (start, end int) {
+	if from < 0 || to < from || int(2*to+1) >= len(p.Places) || p.Places[2*from] < 0 || p.Places[2*to] < 0 {
+		return 0, 0
+	}
+	return int(p.Places[2*from]), int(p.Places[2*to+1])
 }
 
 // Mixup is what a rule of kind mixup.v0 says about a row (Zhang et al. 2018,
@@ -124,7 +146,16 @@ type Target struct {
 	// shall give there, -1 = none. For mlm that is the id that was masked; for clm
 	// the one that follows, so Tokens[i] = IDs[i+1].
 	Tokens []int32
+	// Spans, span: the words From..To of a label Class; qa: the ids From..To of the
+	// answer that is learned, none where the passage holds no answer.
+	Spans []Stretch
+	// Marks, relation: the ids of the markers before the two mentions, also of rows
+	// without a label; equal where none are marked.
+	Marks [2]int32
 }
+
+// Stretch is From to To, both included.
+type Stretch struct{ From, To, Class int32 }
 
 // Batch is some rows to be padded to one width.
 type Batch struct {
@@ -161,6 +192,16 @@ type Output struct {
 	Tokens    int       // mlm, clm: number of target tokens
 	Value     float32   // regression; rank: relevance; embed: cosine of the two texts
 	Vector    []float32 // embed: of the first text
+	// Spans, span: of the words, best first; qa: of ids, best first, and Value is
+	// the score of no answer.
+	Spans []ScoredStretch
+}
+
+// ScoredStretch is what a head says of a Stretch: span: its probability; qa: the
+// sum of the logits of its start and end.
+type ScoredStretch struct {
+	Stretch
+	Score float32
 }
 
 // Prediction is what all heads of a job said about one example, in the order

@@ -130,6 +130,7 @@ func table() []Key {
 		{Path: "data.split", Stage: StageCorpus, Default: "[0.8, 0.1, 0.1]", min: 0, max: 1, Help: "Shares of train, valid and test where one file is split by the hash of its texts."},
 		{Path: "data.split_by", Stage: StageCorpus, Help: "Field whose rows stay together when one file is split, such as a document's name; empty means the text."},
 		{Path: "data.max_length", Stage: StageCorpus, Default: "auto", words: auto, min: 4, max: maxLength, Help: "Longest input in word pieces, special tokens included; auto is the model's limit, at most 256."},
+		{Path: "data.stride", Stage: StageCorpus, Default: "128", min: 0, max: maxLength, Help: "Word pieces that two windows of a passage share, where a head of answers (qa.v0) gets a passage that is longer than max_length; at most half a window."},
 		{Path: "data.padding", Stage: StageTrain, Default: "longest", Values: []string{"longest", "max"}, Help: "Width of training batches: the longest row, with batches of similar length, or always max_length in plain shuffled order."},
 
 		{Path: "heads.NAME.kind", Stage: StageCorpus, Values: headKinds(), Help: "Kind of the head; empty means as declared, or as the labels suggest. In tables multilabel.v0 splits a|b."},
@@ -141,6 +142,7 @@ func table() []Key {
 		{Path: "heads.NAME.weight", Stage: StageTrain, min: 0, max: 1e6, Help: "Share of the head in the joint loss."},
 		{Path: "heads.NAME.scheme", Stage: StageCorpus, Values: []string{"bio", "none", "bilou"}, Help: "Tags of a tag head: none means that the labels are the tags."},
 		{Path: "heads.NAME.crf", Stage: StageTrain, Help: "A conditional random field on top of a tag head."},
+		{Path: "heads.NAME.options", Stage: StageCorpus, Help: "Settings of one kind: max_answer (longest answer in word pieces, 30) and no_answer (on: a passage may hold none) of qa.v0, no_relation (the label that says none) and pairs (types of mentions that can be related, as A>B C>D) of relation.v0, size (width of a label's vectors, 64) of span.v0."},
 		{Path: "heads.NAME.metrics", Stage: StageEval, Help: "Metrics of the head; the first one chooses the best checkpoint."},
 
 		{Path: "train.epochs", Stage: StageTrain, Default: "3", min: 0, max: maxCount, Help: "Passes over the training examples."},
@@ -257,7 +259,7 @@ func table() []Key {
 
 // headKinds are the kinds of head that this version trains.
 func headKinds() []string {
-	return []string{sdk.KindClassify, sdk.KindMultilabel, sdk.KindPair, sdk.KindRegress, sdk.KindRank, sdk.KindEmbed, sdk.KindTag}
+	return []string{sdk.KindClassify, sdk.KindMultilabel, sdk.KindPair, sdk.KindRegress, sdk.KindRank, sdk.KindEmbed, sdk.KindTag, sdk.KindSpan, sdk.KindQA, sdk.KindRelation}
 }
 
 // defaultText names the default of a key that the table leaves open: nothing.

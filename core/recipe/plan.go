@@ -60,6 +60,7 @@ type DataPlan struct {
 	Split     []float64         `yaml:"split"`    // shares of train, valid, test
 	SplitBy   string            `yaml:"split_by"` // field whose values stay together; "" = the text
 	MaxLength int               `yaml:"max_length"`
+	Stride    int               `yaml:"stride"`  // pieces that windows of a passage share
 	Padding   string            `yaml:"padding"` // longest | max
 }
 
@@ -76,6 +77,8 @@ type HeadPlan struct {
 	Scheme       string    `yaml:"scheme"`
 	CRF          *bool     `yaml:"crf"`
 	Metrics      []string  `yaml:"metrics"`
+
+	Options map[string]string `yaml:"options"`
 }
 
 // TrainPlan is the training loop.

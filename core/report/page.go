@@ -235,10 +235,10 @@ func (p *Page) head(name string, r *metric.Report, t func(string) string) headVi
 	}
 	h.Cards = cards(before, r, t)
 	h.Compare = compare(before, r)
-	if r.Regression == nil {
+	if byLabel(r) {
 		h.scores(before, r, t)
 	}
-	if e := r.Entities; e != nil {
+	if e := r.Entities; e != nil && taskOf(r) != metric.TaskSpan {
 		h.Entities = append(slices.Clone(e.Types), e.EntityScore)
 		h.Entities[len(e.Types)].Type = t("overall")
 	}
@@ -306,7 +306,7 @@ func (h *headView) scores(before, r *metric.Report, t func(string) string) {
 // they were before.
 func cards(before, r *metric.Report, t func(string) string) []card {
 	names := []string{r.Primary()}
-	for _, name := range []string{"accuracy", "macro_f1", "pearson"} {
+	for _, name := range []string{"accuracy", "macro_f1", "pearson", "exact_match"} {
 		if _, ok := r.Value(name); ok && name != names[0] {
 			names = append(names, name)
 		}
@@ -327,7 +327,7 @@ func cards(before, r *metric.Report, t func(string) string) []card {
 		}
 		out = append(out, c)
 	}
-	if r.Regression == nil {
+	if byLabel(r) && taskOf(r) != metric.TaskSpan {
 		out = append(out, card{Name: t("majority"), Value: three(r.Majority.Accuracy), Note: t("accuracy of always answering") + " " + cmp.Or(r.Majority.Label, t("nothing"))})
 	}
 	return out
@@ -338,7 +338,7 @@ func compare(before, r *metric.Report) []compareView {
 	for _, name := range headline(r) {
 		a, _ := r.Value(name)
 		row := compareView{Name: name, After: three(a)}
-		if r.Regression == nil {
+		if byLabel(r) && taskOf(r) != metric.TaskSpan {
 			switch name {
 			case "accuracy":
 				row.Majority = three(r.Majority.Accuracy)

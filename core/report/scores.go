@@ -20,6 +20,15 @@ func Scores(r *metric.Report) string {
 		t.Rows = [][]string{nil, {"ranking", three(g.MRR), three(g.NDCG10), three(g.MAP), three(g.Hit1), strconv.Itoa(g.Queries), strconv.Itoa(r.N)}}
 		return t.String()
 	}
+	if a := r.Answers; a != nil {
+		t := Table{Min: 9, Header: []string{"", "exact", "token f1", "questions"}}
+		t.Rows = [][]string{nil, {"answerable", three(a.HasExactMatch), three(a.HasF1), strconv.Itoa(a.Answerable)}}
+		if n := r.N - a.Answerable; n > 0 {
+			t.Rows = append(t.Rows, []string{"no answer", three(a.NoAnswer), three(a.NoAnswer), strconv.Itoa(n)})
+		}
+		t.Rows = append(t.Rows, []string{"all", three(a.ExactMatch), three(a.F1), strconv.Itoa(r.N)})
+		return t.String()
+	}
 	if l := r.LanguageModel; l != nil {
 		t := Table{Min: 9, Header: []string{"", "log-loss", "perplexity", "tokens"}}
 		t.Rows = [][]string{nil, {"held out", three(l.LogLoss), strconv.FormatFloat(l.Perplexity, 'f', 2, 64), strconv.Itoa(l.Tokens)}}
@@ -36,7 +45,7 @@ func Scores(r *metric.Report) string {
 		t.Rows = append(t.Rows, scoreRow(row.Label, metric.Average{Precision: row.Precision, Recall: row.Recall, F1: row.F1, Support: row.Support}))
 	}
 	t.Rows = append(t.Rows, nil)
-	if taskOf(r) != metric.TaskTag {
+	if taskOf(r) != metric.TaskTag && taskOf(r) != metric.TaskSpan {
 		t.Rows = append(t.Rows, []string{"accuracy", "", "", three(r.Accuracy), strconv.Itoa(r.N)})
 	}
 	t.Rows = append(t.Rows,
@@ -114,7 +123,7 @@ func BeforeAfter(before, after *metric.Report) string {
 			row = []string{name, "", three(a)}
 		}
 		switch {
-		case after.Regression != nil, after.Ranking != nil, after.LanguageModel != nil:
+		case after.Regression != nil, after.Ranking != nil, after.LanguageModel != nil, after.Answers != nil, taskOf(after) == metric.TaskSpan:
 		case name == "accuracy":
 			row[1] = three(after.Majority.Accuracy)
 		case name == "macro_f1":
@@ -244,7 +253,7 @@ func Head(name string, before, after *metric.Report) string {
 	}
 	parts = slices.DeleteFunc(parts, func(s string) bool { return s == "" })
 	out := []string{Clean(name+" ("+strings.Join(parts, ", ")+")") + "\n", Scores(after)}
-	if after.Entities != nil {
+	if after.Entities != nil && taskOf(after) != metric.TaskSpan { // there it says what the table above says
 		out = append(out, EntityTable(after))
 	}
 	out = append(out, BeforeAfter(before, after))
@@ -284,6 +293,11 @@ func GroupTable(g *metric.Groups) string {
 
 func scoreRow(label string, a metric.Average) []string {
 	return []string{label, three(a.Precision), three(a.Recall), three(a.F1), strconv.Itoa(a.Support)}
+}
+
+// byLabel reports whether a report has scores of single labels.
+func byLabel(r *metric.Report) bool {
+	return r.Regression == nil && r.Ranking == nil && r.Answers == nil && r.LanguageModel == nil
 }
 
 // taskOf is the kind without its version.

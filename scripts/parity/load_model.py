@@ -4,17 +4,18 @@
     load_model.py DIR < {"rows": [{"ids": […], "types": […]}]}
 
 Prints {"architecture", "labels": [in order], "label2id", "problem_type", "missing": [keys], "unexpected": [keys],
-"logits": [per row]} as JSON; token classifiers and language models give one list per position.
+"logits": [per row]} as JSON; token classifiers, language models and heads of answers (start, end) give one list
+per position.
 """
 import json, sys
 import torch
-from transformers import (AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSequenceClassification,
-                          AutoModelForTokenClassification)
+from transformers import (AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForQuestionAnswering,
+                          AutoModelForSequenceClassification, AutoModelForTokenClassification)
 
 folder = sys.argv[1]
 config = AutoConfig.from_pretrained(folder)
 kinds = {"ForTokenClassification": AutoModelForTokenClassification, "ForMaskedLM": AutoModelForMaskedLM,
-         "ForCausalLM": AutoModelForCausalLM, "LMHeadModel": AutoModelForCausalLM}
+         "ForQuestionAnswering": AutoModelForQuestionAnswering, "ForCausalLM": AutoModelForCausalLM, "LMHeadModel": AutoModelForCausalLM}
 auto = next((a for end, a in kinds.items() if config.architectures[0].endswith(end)), AutoModelForSequenceClassification)
 model, info = auto.from_pretrained(folder, output_loading_info=True, dtype=torch.float32, attn_implementation="eager")
 model.eval()
@@ -24,7 +25,9 @@ with torch.no_grad():
     for r in rows:
         ids = torch.tensor([r["ids"]])
         more = {} if config.model_type in ("gpt2", "roberta") else {"token_type_ids": torch.tensor([r.get("types") or [0] * len(r["ids"])])}
-        logits.append(model(input_ids=ids, **more).logits[0].tolist())
+        out = model(input_ids=ids, **more)
+        both = torch.stack([out.start_logits, out.end_logits], -1) if "start_logits" in out else out.logits
+        logits.append(both[0].tolist())
 json.dump({
     "architecture": type(model).__name__,
     "labels": [config.id2label[i] for i in range(len(config.id2label))],

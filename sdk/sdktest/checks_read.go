@@ -237,6 +237,14 @@ func misfit(kind string, l sdk.Label) string {
 		if l.Values != nil || l.Number != nil {
 			return "wants tags or spans"
 		}
+	case sdk.KindQA:
+		if l.Values == nil || l.Spans == nil {
+			return "wants answers: their texts in values and their places in spans"
+		}
+	case sdk.KindRelation:
+		if len(l.Spans) != 2 || l.Spans[0].Label != sdk.MentionHead || l.Spans[1].Label != sdk.MentionTail || len(l.Values) != 1 {
+			return "wants one label and two spans, " + sdk.MentionHead + " and " + sdk.MentionTail
+		}
 	case sdk.KindSpan:
 		if l.Values != nil || l.Number != nil || l.Tags != nil {
 			return "wants spans"

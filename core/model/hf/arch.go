@@ -117,6 +117,10 @@ func (c *Config) HeadWeights(tokens bool, k int64) []Tensor {
 	}
 }
 
+// Answers begins the names of the two weights of a head of answers (qa.v0), as in
+// transformers' …ForQuestionAnswering.
+const Answers = "qa_outputs."
+
 func bertParts() []string { return []string{"embeddings", "encoder", "pooler"} }
 
 func encoderBert(c *Config) []Tensor {

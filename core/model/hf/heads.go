@@ -82,6 +82,8 @@ func Declared(cfg *Config) *Heads {
 		spec = sdk.HeadSpec{Name: "mlm", Kind: sdk.KindMLM}
 	case strings.HasSuffix(cfg.Architecture, "ForCausalLM"), strings.HasSuffix(cfg.Architecture, "LMHeadModel"):
 		spec = sdk.HeadSpec{Name: "clm", Kind: sdk.KindCLM}
+	case strings.HasSuffix(cfg.Architecture, "ForQuestionAnswering"):
+		spec = sdk.HeadSpec{Name: "answer", Kind: sdk.KindQA}
 	case !strings.HasSuffix(cfg.Architecture, "ForSequenceClassification"):
 		return &Heads{Schema: headsSchema}
 	case cfg.ProblemType == "multi_label_classification":

@@ -25,6 +25,9 @@ func ModelConfig(dir, base string, c *Config) (*hf.Config, sdk.Diagnostics) {
 		cfg.Architecture = "BertForSequenceClassification"
 	case "TOKEN_CLS":
 		cfg.Architecture = "BertForTokenClassification"
+	case "QUESTION_ANS":
+		cfg.Architecture, cfg.Labels = "BertForQuestionAnswering", nil
+		return cfg, diags
 	default:
 		return cfg, diags
 	}
