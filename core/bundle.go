@@ -81,9 +81,9 @@ func OpenBundle(dir string, stores ...*modelstore.Store) (*Bundle, sdk.Diagnosti
 	if heads == nil || len(heads.Heads) == 0 {
 		return nil, all, sdk.Diagnostics{{Severity: sdk.Error, Code: "model.no-head", File: dir, Summary: "the model has no task head: it can be trained, but not asked", Remedy: "train it first ('islm train --base " + dir + "')"}}.Err()
 	}
-	heads.Heads = slices.DeleteFunc(heads.Heads, func(h sdk.HeadSpec) bool { return h.Kind == sdk.KindMLM || h.Kind == sdk.KindCLM })
+	heads.Heads = answering(heads.Heads, cfg)
 	if len(heads.Heads) == 0 {
-		return nil, all, sdk.Diagnostics{{Severity: sdk.Error, Code: "model.language-model", File: dir, Summary: "the model's only head is a language model, which has no label for a text", Remedy: "train a head on it first ('islm train --base " + dir + "')"}}.Err()
+		return nil, all, sdk.Diagnostics{{Severity: sdk.Error, Code: "model.language-model", File: dir, Summary: "the model's only head is a masked language model, which has no label for a text", Remedy: "train a head on it first ('islm train --base " + dir + "')"}}.Err()
 	}
 	tok, err := token.Load(tokenizer)
 	if err != nil {
@@ -101,6 +101,18 @@ func OpenBundle(dir string, stores ...*modelstore.Store) (*Bundle, sdk.Diagnosti
 		b.Primary = heads.Heads[0].Name
 	}
 	return b, all, nil
+}
+
+// answering are the heads that say something of a text. A language model has no
+// answer, but where it is all that there is, a causal one continues the text.
+func answering(heads []sdk.HeadSpec, cfg *hf.Config) []sdk.HeadSpec {
+	lm := func(h sdk.HeadSpec) bool { return h.Kind == sdk.KindMLM || h.Kind == sdk.KindCLM }
+	if len(heads) == 1 && heads[0].Kind == sdk.KindCLM && cfg.Causal() {
+		h := heads[0]
+		h.Kind, h.Options = sdk.KindGenerate, map[string]string{sdk.OptionSeparator: sdk.SeparatorNone}
+		return []sdk.HeadSpec{h}
+	}
+	return slices.DeleteFunc(heads, lm)
 }
 
 // maxLength is the number of ids that the model sees of one text.

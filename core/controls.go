@@ -152,7 +152,7 @@ func btoi(b bool) int {
 // that a run with them is the one without knowledge.
 func armsOf(k *recipe.KnowledgePlan) []string {
 	arms := []string{ArmNone, ArmReal, ArmShuffled}
-	if k.Has(recipe.InjectEntity) || k.Has(recipe.InjectText) {
+	if k.Has(recipe.InjectEntity) || k.Has(recipe.InjectText) || k.Has(recipe.InjectPrompt) {
 		arms = append(arms, ArmZero)
 	}
 	return arms
@@ -376,6 +376,7 @@ func summaryOf(arm string, ways []string) string {
 		recipe.InjectFeatures:  "features shuffled among the words of a text",
 		recipe.InjectEntity:    "vectors permuted among entities",
 		recipe.InjectText:      "objects permuted within a relation",
+		recipe.InjectPrompt:    "objects permuted within a relation",
 	}
 	switch arm {
 	case ArmNone:

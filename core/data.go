@@ -101,6 +101,15 @@ func openData(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 	if err != nil || ds.HasErrors() {
 		return nil, ds, err
 	}
+	if plan.Objective == recipe.ObjectiveDistill {
+		for _, h := range c.Heads {
+			if h.Kind == sdk.KindGenerate {
+				ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "distill.head", Path: "heads." + h.Name, Summary: fmt.Sprintf("head %q writes text: there is no distillation of answers for heads of kind %s", h.Name, h.Kind),
+					Remedy: "train the student on texts that the teacher writes ('islm predict --out'), as data with prompt and completion"})
+				return nil, ds, nil
+			}
+		}
+	}
 	if req.past != nil {
 		if more := req.past.merge(c, plan); len(more) > 0 {
 			ds = append(ds, more...)
@@ -187,6 +196,10 @@ func (d *data) summary() []string {
 		lines = append(lines, "vocabulary: "+d.vocabulary.stage().Text)
 	}
 	for _, h := range d.heads {
+		if h.Kind == sdk.KindGenerate {
+			lines = append(lines, fmt.Sprintf("head %s (%s): writes a text after a prompt", h.Name, h.Kind))
+			continue
+		}
 		lines = append(lines, fmt.Sprintf("head %s (%s): %s", h.Name, h.Kind, clip(strings.Join(recipe.Outputs(h), ", "), 120)))
 	}
 	return lines
@@ -222,7 +235,7 @@ func (d *data) stages() []Stage {
 
 // encodeRows encodes examples for a finished model.
 func encodeRows(ctx context.Context, b *Bundle, examples []sdk.Example) (recipe.Source, error) {
-	return corpus.EncodeSource(ctx, &corpus.Encoder{Tokenizer: b.Tokenizer, MaxLength: b.maxLength(), Heads: b.Heads, Knowledge: b.knowledge.encoder()}, examples)
+	return corpus.EncodeSource(ctx, &corpus.Encoder{Tokenizer: b.Tokenizer, MaxLength: b.promptLength(), Heads: b.Heads, Knowledge: b.knowledge.encoder()}, examples)
 }
 
 func splitWords(examples []sdk.Example) { corpus.GiveTokens(examples) }

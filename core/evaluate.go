@@ -63,6 +63,7 @@ func (e *Evaluation) Run(ctx context.Context) (_ *EvaluationResult, err error) {
 	if err != nil {
 		return nil, err
 	}
+	b.Plan.Generate, b.Plan.Seed = plan.Generate, plan.Seed
 	c, err := e.read(ctx, b, plan, true)
 	if err != nil {
 		return nil, err
@@ -100,6 +101,7 @@ func (e *Evaluation) Run(ctx context.Context) (_ *EvaluationResult, err error) {
 	if err := comparable(b, other); err != nil {
 		return nil, err
 	}
+	other.Plan.Generate, other.Plan.Seed = plan.Generate, plan.Seed
 	_, res.Other, err = e.score(ctx, other, c, split)
 	if err != nil {
 		return nil, err
@@ -182,16 +184,21 @@ func pickSplit(c *corpus.Corpus, want string) (string, error) {
 
 // score predicts one split with one model.
 func (e *Evaluation) score(ctx context.Context, b *Bundle, c *corpus.Corpus, split string) (recipe.Source, map[string]*metric.Report, error) {
+	generation, err := b.generation()
+	if err != nil {
+		return nil, nil, err
+	}
 	rows, err := encodeRows(ctx, b, c.Split(split))
 	if err != nil {
 		return nil, nil, err
 	}
-	preds, err := e.Engine.Predict(ctx, &recipe.PredictJob{Model: b.Dir, Base: b.Base, Heads: b.Heads, Rows: rows, Plan: b.Plan, Injection: b.knowledge.injection(), Precision: e.Precision, Device: e.Device, Threads: e.Threads,
+	preds, err := e.Engine.Predict(ctx, &recipe.PredictJob{Model: b.Dir, Base: b.Base, Heads: b.Heads, Rows: rows, Plan: b.Plan, Injection: b.knowledge.injection(), Precision: e.Precision, Device: e.Device, Threads: e.Threads, Generate: generation,
 		Observe: func(ev recipe.Event) { e.Watch.Event(ev, nil) }})
 	if err != nil {
 		return nil, nil, err
 	}
-	return rows, Score(b.Heads, rows, preds, baseName(e.Data), split), nil
+	reports := Score(b.Heads, rows, preds, baseName(e.Data), split)
+	return rows, reports, b.scoreTexts(reports, c.Split(split), preds)
 }
 
 // groups scores the groups of a field, head by head.

@@ -67,6 +67,12 @@ func Explain(ctx context.Context, engine recipe.Engine, b *Bundle, examples []sd
 	if !ok {
 		return nil, fmt.Errorf("explain: this engine cannot explain answers")
 	}
+	if b.Plan.Knowledge.Has(recipe.InjectPrompt) {
+		return nil, sdk.Diagnostics{{Severity: sdk.Error, Code: "explain.knowledge", File: b.Dir, Summary: "the model reads facts before the text (knowledge.inject=prompt): --explain has no shares for those", Remedy: "train with knowledge.inject=text, whose facts it can take away"}}.Err()
+	}
+	if b.writer() >= 0 {
+		return nil, sdk.Diagnostics{{Severity: sdk.Error, Code: "explain.head", File: b.Dir, Summary: fmt.Sprintf("head %q writes text: its words are no answer that could be shared out", b.Heads[b.writer()].Name), Remedy: "drop --explain"}}.Err()
+	}
 	for _, h := range b.Heads {
 		if h.Kind == sdk.KindQA || h.Kind == sdk.KindRelation {
 			return nil, sdk.Diagnostics{{Severity: sdk.Error, Code: "explain.kind", File: b.Dir, Summary: fmt.Sprintf("answers of head %q, of kind %s, cannot be explained", h.Name, h.Kind), Remedy: "ask without --explain"}}.Err()

@@ -180,7 +180,7 @@ func (k *knowledge) openGraph(dir string, plan *recipe.Plan) (ds sdk.Diagnostics
 		return ds, real.Close()
 	}
 	k.view, k.graph = dir, controlled(real, plan.Knowledge.Control, plan.Seed)
-	if s, ok := k.graph.(*shuffledGraph); ok && plan.Knowledge.Has(recipe.InjectText) {
+	if s, ok := k.graph.(*shuffledGraph); ok && (plan.Knowledge.Has(recipe.InjectText) || plan.Knowledge.Has(recipe.InjectPrompt)) {
 		s.shuffleFacts()
 	}
 	k.corpus.Linker = k.graph

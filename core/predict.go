@@ -36,6 +36,10 @@ type Answered struct {
 	Relations []AnsweredRelation `json:"relations,omitempty"`
 
 	Vector []float32 `json:"vector,omitempty"` // embed: of the text, of length 1
+	// Completion is the text that a head of kind generate.v0 writes after the prompt.
+	Completion *string  `json:"completion,omitempty"`
+	Finish     string   `json:"finish,omitempty"`   // of Completion: end, stop or length
+	LogProb    *float64 `json:"log_prob,omitempty"` // of Completion, nats
 }
 
 // AnsweredSpan is one entity, in bytes of the text.
@@ -67,6 +71,10 @@ func Predict(ctx context.Context, engine recipe.Engine, b *Bundle, examples []sd
 	if slices.ContainsFunc(b.Heads, func(h sdk.HeadSpec) bool { return h.Kind == sdk.KindTag || h.Kind == sdk.KindSpan }) {
 		splitWords(examples)
 	}
+	generation, err := b.generation()
+	if err != nil {
+		return nil, err
+	}
 	given := examples
 	if slices.ContainsFunc(b.Heads, func(h sdk.HeadSpec) bool { return h.Kind == sdk.KindQA }) {
 		examples = slices.Clone(examples)
@@ -80,7 +88,7 @@ func Predict(ctx context.Context, engine recipe.Engine, b *Bundle, examples []sd
 	if err != nil {
 		return nil, err
 	}
-	preds, err := engine.Predict(ctx, &recipe.PredictJob{Model: b.Dir, Base: b.Base, Heads: b.Heads, Rows: rows, Plan: b.Plan, Injection: b.knowledge.injection(), Precision: precision, Device: device, Threads: threads, Observe: watch})
+	preds, err := engine.Predict(ctx, &recipe.PredictJob{Model: b.Dir, Base: b.Base, Heads: b.Heads, Rows: rows, Plan: b.Plan, Injection: b.knowledge.injection(), Precision: precision, Device: device, Threads: threads, Generate: generation, Observe: watch})
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +99,7 @@ func Predict(ctx context.Context, engine recipe.Engine, b *Bundle, examples []sd
 		if out[i].Heads == nil {
 			out[i] = Answer{ID: ex.ID, Text: ex.Text, TextB: ex.TextB, Heads: map[string]Answered{}}
 			for h, spec := range b.Heads {
-				out[i].Heads[spec.Name] = answered(spec, &asked[k], preds[k].Heads[h])
+				out[i].Heads[spec.Name] = b.said(spec, &asked[k], preds[k].Heads[h])
 			}
 			continue
 		}
@@ -119,6 +127,15 @@ func Predict(ctx context.Context, engine recipe.Engine, b *Bundle, examples []sd
 		}
 	}
 	return out, nil
+}
+
+// said is what a head says of an example, in words where it writes.
+func (b *Bundle) said(spec sdk.HeadSpec, ex *sdk.Example, o recipe.Output) Answered {
+	if g := o.Generated; g != nil {
+		text := b.text(g)
+		return Answered{Completion: &text, Finish: g.Finish, LogProb: &g.LogProb}
+	}
+	return answered(spec, ex, o)
 }
 
 func answered(spec sdk.HeadSpec, ex *sdk.Example, o recipe.Output) Answered {

@@ -59,7 +59,7 @@ func scoreHead(spec sdk.HeadSpec, h int, rows recipe.Source, preds []recipe.Pred
 			}
 		}
 		return metric.Spans(labels, gold, pred)
-	case metric.TaskMLM, metric.TaskCLM:
+	case metric.TaskMLM, metric.TaskCLM, metric.TaskGenerate:
 		examples, count, loss := 0, 0, 0.0
 		for i := range n {
 			if rows.At(i).Targets[h].Has {

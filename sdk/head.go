@@ -7,7 +7,8 @@ import "slices"
 type HeadSpec struct {
 	Name string `yaml:"name" json:"name" required:"true"`
 	// Kind is one of HeadKinds: classify.v0, multilabel.v0, pair.v0, tag.v0,
-	// span.v0, qa.v0, relation.v0, regress.v0, rank.v0, embed.v0, mlm.v0, clm.v0.
+	// span.v0, qa.v0, relation.v0, regress.v0, rank.v0, embed.v0, mlm.v0, clm.v0,
+	// generate.v0.
 	Kind string `yaml:"kind" json:"kind" required:"true"`
 	// Labels in the order of the model's outputs. For tag.v0 either entity types
 	// (scheme bio or bilou) or, with scheme none, the tags themselves.
@@ -41,6 +42,9 @@ const (
 	KindEmbed      = "embed.v0"
 	KindMLM        = "mlm.v0" // masked language model: tokens at hidden places
 	KindCLM        = "clm.v0" // causal language model: the next token
+	// KindGenerate is a causal language model that continues a prompt: it learns the
+	// tokens of the label's text alone.
+	KindGenerate = "generate.v0"
 )
 
 // Options of heads, by kind.
@@ -61,6 +65,28 @@ const (
 // LabelAnswer is the label of the spans in an answer.
 const LabelAnswer = "answer"
 
+// OptionSeparator is the option of generate.v0 that says what stands between the
+// prompt and the text after it.
+const OptionSeparator = "separator"
+
+// Values of OptionSeparator.
+const (
+	SeparatorLine  = "line" // the default
+	SeparatorSpace = "space"
+	SeparatorNone  = "none"
+)
+
+// Separator is the text that the head's OptionSeparator names.
+func (h HeadSpec) Separator() string {
+	switch h.Options[OptionSeparator] {
+	case SeparatorSpace:
+		return " "
+	case SeparatorNone:
+		return ""
+	}
+	return "\n"
+}
+
 // Losses of heads that give each text of a pair a vector of its own.
 const (
 	LossMNR    = "mnr"    // in-batch negatives
@@ -75,7 +101,7 @@ func (h HeadSpec) Apart() bool {
 
 // HeadKinds lists the head kinds that this version knows, sorted.
 func HeadKinds() []string {
-	kinds := []string{KindClassify, KindMultilabel, KindPair, KindTag, KindSpan, KindQA, KindRelation, KindRegress, KindRank, KindEmbed, KindMLM, KindCLM}
+	kinds := []string{KindClassify, KindMultilabel, KindPair, KindTag, KindSpan, KindQA, KindRelation, KindRegress, KindRank, KindEmbed, KindMLM, KindCLM, KindGenerate}
 	slices.Sort(kinds)
 	return kinds
 }

@@ -24,8 +24,9 @@ func (a *app) predict() *cobra.Command {
 	var explain bool
 	var mentions []string
 	var page string
+	var gen generateFlags
 	cmd := &cobra.Command{
-		Use: "predict", Short: "Label new text with a model",
+		Use: "predict", Short: "Label new text with a model, or have it write on",
 		Long: `Label new text with a model: one text with --text, or a file with --in (JSONL
 with the field text, or one text per line; - is stdin). With --json, and in the
 file of --out, each input gives one JSON line.
@@ -35,6 +36,12 @@ context and question say the same. A head of relations wants the mentions in the
 text: --mention WORDS or TYPE=WORDS, each once; in a file the field entities, a
 list of {start, end, type}.
 
+A causal language model (GPT-2 and its like) writes on after the text, and a
+head of kind generate.v0 the answer that it learned. It takes the most probable
+token each time; --beams searches the most probable text; --temperature, --top-k
+and --top-p draw, the same for the same --seed. What is not given stands in the
+model's plan (generate.*).
+
 --explain says what each answer came from: the words' shares in its log-odds
 by integrated gradients, checked by their sum and by masking words, and each
 fact that was injected, with the answer when it is removed. --html writes that
@@ -43,7 +50,8 @@ as a page.`,
   islm predict --model runs/news --in new.jsonl --out labelled.jsonl
   islm predict --model runs/qa --text "The bank was founded in 1849." --question "When was it founded?"
   islm predict --model runs/faults --text "The pump leaks." --mention part=pump --mention failure=leaks
-  islm predict --model runs/news --text "Profit rose 12 %." --explain --html why.html`,
+  islm predict --model runs/news --text "Profit rose 12 %." --explain --html why.html
+  islm predict --model gpt2 --text "Profit rose" --max-new-tokens 20 --top-p 0.9 --seed 1`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if model == "" || (cmd.Flags().Changed("text") == (in != "")) {
@@ -62,6 +70,9 @@ as a page.`,
 				return err
 			}
 			a.problems(ds)
+			if err := b.Set(gen.sets(cmd.Flags())); err != nil {
+				return err
+			}
 			examples := []sdk.Example{{Text: text, TextB: textB}}
 			if in != "" {
 				if examples, err = a.readTexts(in, b); err != nil {
@@ -109,6 +120,7 @@ as a page.`,
 	f.StringVar(&out, "out", "", "write JSON lines to this file")
 	f.BoolVar(&explain, "explain", false, "say what each answer came from (in fp32)")
 	f.StringVar(&page, "html", "", "write the explanations to this page; implies --explain")
+	gen.add(f)
 	f.StringVar(&precision, "precision", "fp32", "fp32, bf16 or auto")
 	f.StringVar(&device, "device", "auto", "auto, cpu, cuda or cuda:N")
 	f.IntVar(&threads, "threads", 0, "threads (0 = all cores)")
@@ -255,6 +267,8 @@ func (a *app) answer(ans core.Answer) {
 			}
 		case h.Value != nil:
 			fmt.Fprintf(a.stdout, "  %s: %.4f\n", name, *h.Value)
+		case h.Completion != nil:
+			fmt.Fprintf(a.stdout, "  %s: %s\n", name, strings.ReplaceAll(strings.TrimSpace(*h.Completion), "\n", "\n    "))
 		default:
 			parts := []string{}
 			if len(h.Spans) == 0 {

@@ -71,8 +71,20 @@ func runScripts(t *testing.T, dir string) {
 				pub := strings.Fields(ts.ReadFile(args[0]))
 				ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(strings.ReplaceAll(ts.ReadFile(args[1]), "PUBLIC", pub[len(pub)-1])), 0o644))
 			},
-			// tiny DIR PIECES-FILE makes a small random BERT.
+			// questions DIR writes prompts and answers.
+			"questions": func(ts *testscript.TestScript, _ bool, args []string) {
+				d := ts.MkAbs(args[0])
+				writeJSONL(t, filepath.Join(d, "train.jsonl"), questions(200, 1))
+				writeJSONL(t, filepath.Join(d, "valid.jsonl"), questions(20, 2))
+				writeJSONL(t, filepath.Join(d, "test.jsonl"), questions(20, 3))
+			},
+			// tiny DIR makes a small random BERT, tiny DIR TYPE a model of another type
+			// that reads bytes.
 			"tiny": func(ts *testscript.TestScript, _ bool, args []string) {
+				if len(args) > 1 {
+					tinyModel(t, ts.MkAbs(args[0]), args[1])
+					return
+				}
 				tinyBERT(t, ts.MkAbs(args[0]), toyWords, 32)
 			},
 			// toy DIR N writes toy train, valid and test files.

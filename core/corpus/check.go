@@ -127,6 +127,10 @@ func (c *Corpus) checkConflicts(p *problems) {
 		label string
 		ex    *sdk.Example
 	}
+	writes := map[string]bool{}
+	for _, h := range c.Heads {
+		writes[h.Name] = h.Kind == sdk.KindGenerate
+	}
 	first := map[key]seen{}
 	for _, split := range SplitNames() {
 		examples := c.Split(split)
@@ -134,6 +138,9 @@ func (c *Corpus) checkConflicts(p *problems) {
 			ex := &examples[i]
 			for _, head := range sortedKeys(ex.Labels) {
 				l := ex.Labels[head]
+				if writes[head] {
+					continue // one prompt, several answers
+				}
 				if l.Tags != nil || l.Number != nil || l.Spans != nil {
 					continue
 				}

@@ -51,15 +51,21 @@ func Key(id string) uint64 {
 // Encode encodes one example. Tokens, where there are any, are encoded one by
 // one and aligned: the first piece carries the tag, tokens beyond the length
 // limit have no piece but keep their tag. Without tokens the text is encoded as
-// it runs, with TextB as the second text of a pair.
+// it runs, with TextB as the second text of a pair. With a head of kind
+// generate.v0 its separator and the answer, if there is one, follow.
 func (e *Encoder) Encode(ex *sdk.Example) (*recipe.Encoded, error) {
 	e.prepare()
 	row := &recipe.Encoded{ID: ex.ID, Key: Key(ex.ID)}
 	var enc token.Encoding
-	var err error
 	var pieces []piece
 	head, pair := e.pair(ex)
 	var marks [2]int32
+	write, err := e.writing(ex)
+	if err != nil {
+		return nil, err
+	}
+	limit := write.room(e.MaxLength)
+	options := token.Options{Max: limit, KeepEnd: write != nil} // what stands next to the answer stays
 	switch {
 	case pair != nil:
 		var made recipe.Encoded
@@ -77,23 +83,35 @@ func (e *Encoder) Encode(ex *sdk.Example) (*recipe.Encoded, error) {
 			}
 		}
 	case ex.Tokens != nil:
-		enc, row.Starts = e.Tokenizer.AlignTokens(ex.Text, ex.Tokens, e.MaxLength)
-		row.IDs = enc.IDs
+		enc, row.Starts = e.Tokenizer.AlignTokens(ex.Text, ex.Tokens, limit)
 	case ex.TextB != "" && e.apart(ex):
-		enc = e.Tokenizer.Encode(ex.Text, token.Options{Max: e.MaxLength})
-		row.IDs, row.Types = enc.IDs, enc.Types
-		row.Second = e.Tokenizer.Encode(ex.TextB, token.Options{Max: e.MaxLength}).IDs
+		enc = e.Tokenizer.Encode(ex.Text, options)
+		row.Second = e.Tokenizer.Encode(ex.TextB, options).IDs
 	case ex.TextB != "":
-		if enc, err = e.Tokenizer.EncodePair(ex.Text, ex.TextB, token.Options{Max: e.MaxLength}); err != nil {
+		if enc, err = e.Tokenizer.EncodePair(ex.Text, ex.TextB, options); err != nil {
 			return nil, fmt.Errorf("encode %s: %w", ex.ID, err)
 		}
-		row.IDs, row.Types = enc.IDs, enc.Types
 	default:
-		enc = e.Tokenizer.Encode(ex.Text, token.Options{Max: e.MaxLength})
+		enc = e.Tokenizer.Encode(ex.Text, options)
+	}
+	if write != nil {
+		open(&enc)
+	}
+	if pair == nil {
 		row.IDs, row.Types = enc.IDs, enc.Types
 	}
 	if !slices.ContainsFunc(row.Types, func(t int32) bool { return t != 0 }) {
 		row.Types = nil
+	}
+	if e.Knowledge != nil {
+		if pieces == nil {
+			pieces = piecesOf(e.Tokenizer, ex, &enc)
+		}
+		room := math.MaxInt32
+		if e.MaxLength > 0 {
+			room = e.MaxLength - len(row.IDs) - write.length()
+		}
+		pieces = e.Knowledge.before(e.Tokenizer, ex, row, &marks, pieces, room)
 	}
 	row.Targets = make([]recipe.Target, len(e.Heads))
 	for i, h := range e.Heads {
@@ -112,13 +130,13 @@ func (e *Encoder) Encode(ex *sdk.Example) (*recipe.Encoded, error) {
 			}
 		}
 	}
+	if write != nil {
+		write.behind(row, e.MaxLength)
+	}
 	if e.Knowledge != nil {
 		limit := e.MaxLength
 		if limit == 0 {
 			limit = math.MaxInt32
-		}
-		if pieces == nil {
-			pieces = piecesOf(e.Tokenizer, ex, &enc)
 		}
 		e.Knowledge.inject(e.Tokenizer, ex, row, pieces, limit)
 	}
@@ -205,6 +223,8 @@ func target(h sdk.HeadSpec, outputs map[string]int32, l sdk.Label) recipe.Target
 			}
 		}
 		return recipe.Target{Has: true, Classes: classes}
+	case sdk.KindGenerate:
+		return recipe.Target{} // behind the text
 	case sdk.KindRegress, sdk.KindRank, sdk.KindEmbed:
 		if l.Number == nil {
 			return recipe.Target{}

@@ -75,6 +75,20 @@ func resolveHeads(splits map[string][]row, req *Request, p *problems) []sdk.Head
 		}
 	}
 	heads := append(used, fresh...)
+	var writers []string
+	for _, h := range heads {
+		if h.Kind == sdk.KindGenerate {
+			writers = append(writers, h.Name)
+		}
+	}
+	if i := slices.IndexFunc(heads, func(h sdk.HeadSpec) bool { return h.Kind == sdk.KindQA || h.Kind == sdk.KindRelation }); i >= 0 && len(writers) > 0 {
+		p.add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.head", Path: "heads", Summary: fmt.Sprintf("head %s writes behind the text, which head %s of kind %s reads in a form of its own", writers[0], heads[i].Name, heads[i].Kind),
+			Remedy: "train them as two models"})
+	}
+	if len(writers) > 1 {
+		p.add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.head", Path: "heads", Summary: fmt.Sprintf("the heads %s write text, but only one text can follow a prompt", strings.Join(writers, " and ")),
+			Remedy: "train them as two models"})
+	}
 	var idle []string
 	for _, h := range declared {
 		if !slices.Contains(req.Keep, h.Name) && !slices.ContainsFunc(groups, func(g group) bool { return g.head == h.Name }) {
@@ -179,8 +193,10 @@ func (g *group) fits(h sdk.HeadSpec) bool {
 	case sdk.KindTag, sdk.KindSpan:
 		return g.tags
 	case sdk.KindClassify, sdk.KindPair:
-		return !g.tags && !g.has(formMulti)
+		return !g.tags && !g.has(formMulti) && !g.has(formText)
 	case sdk.KindMultilabel:
+		return !g.tags && !g.has(formText)
+	case sdk.KindGenerate:
 		return !g.tags
 	case sdk.KindRegress, sdk.KindRank, sdk.KindEmbed:
 		return !g.tags && !slices.ContainsFunc(g.refs, func(r ref) bool { _, ok := amount(r.label); return !ok })
@@ -240,7 +256,7 @@ func bareHead(g *group, declared []sdk.HeadSpec, req *Request, p *problems) stri
 			continue
 		}
 		fitting = append(fitting, h)
-		if numeric(h.Kind) || h.Kind == sdk.KindQA || len(g.unknown(h)) == 0 {
+		if numeric(h.Kind) || h.Kind == sdk.KindQA || h.Kind == sdk.KindGenerate && g.has(formText) || h.Kind != sdk.KindGenerate && len(g.unknown(h)) == 0 {
 			covering = append(covering, h)
 		}
 	}
@@ -298,6 +314,9 @@ func newName(g *group) string {
 	case sdk.KindRelation:
 		return "relation"
 	}
+	if g.has(formText) {
+		return "answer"
+	}
 	if !g.tags {
 		return "label"
 	}
@@ -331,7 +350,7 @@ func fill(h *sdk.HeadSpec, g *group, declared bool, req *Request, p *problems) b
 		return fillAnswers(h, g, req, p)
 	case sdk.KindRelation:
 		return fillRelations(h, g, declared, req, p)
-	case sdk.KindClassify, sdk.KindPair, sdk.KindMultilabel, sdk.KindRegress, sdk.KindRank, sdk.KindEmbed:
+	case sdk.KindClassify, sdk.KindPair, sdk.KindMultilabel, sdk.KindRegress, sdk.KindRank, sdk.KindEmbed, sdk.KindGenerate:
 	default:
 		p.add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.head", File: first.File, Line: first.Line,
 			Summary: fmt.Sprintf("head %q is of kind %s, which this version does not train", h.Name, h.Kind), Remedy: "kinds: " + strings.Join(trainable(), ", ")})
@@ -389,7 +408,7 @@ func fill(h *sdk.HeadSpec, g *group, declared bool, req *Request, p *problems) b
 		}
 		set(r.row, h.Name, label)
 	}
-	if numeric(h.Kind) {
+	if numeric(h.Kind) || h.Kind == sdk.KindGenerate {
 		h.Labels = nil
 		return ok
 	}
@@ -421,7 +440,7 @@ func unitRange(h *sdk.HeadSpec) bool {
 
 // trainable are the kinds that a corpus can hold.
 func trainable() []string {
-	return []string{sdk.KindClassify, sdk.KindMultilabel, sdk.KindPair, sdk.KindRegress, sdk.KindRank, sdk.KindEmbed, sdk.KindTag, sdk.KindSpan, sdk.KindQA, sdk.KindRelation}
+	return []string{sdk.KindClassify, sdk.KindMultilabel, sdk.KindPair, sdk.KindRegress, sdk.KindRank, sdk.KindEmbed, sdk.KindTag, sdk.KindSpan, sdk.KindQA, sdk.KindRelation, sdk.KindGenerate}
 }
 
 // kindFor chooses the kind of a new head.
@@ -431,6 +450,8 @@ func kindFor(g *group, first *row, p *problems) string {
 		return g.only
 	case g.tags:
 		return sdk.KindTag
+	case g.has(formText):
+		return sdk.KindGenerate
 	case g.has(formMulti):
 		return sdk.KindMultilabel
 	case g.has(formNumber) && !g.has(formSingle):
@@ -463,7 +484,9 @@ func misfit(h *sdk.HeadSpec, l *rawLabel) string {
 		return fmt.Sprintf("the label %q, which is no number,", clip(strings.Join(l.values, ", ")))
 	case (h.Kind == sdk.KindClassify || h.Kind == sdk.KindPair) && len(l.values) != 1:
 		return fmt.Sprintf("a list of %s", plural(len(l.values), "label", "labels"))
-	case slices.Contains(l.values, ""):
+	case h.Kind == sdk.KindGenerate && !slices.ContainsFunc(l.values, func(v string) bool { return strings.TrimSpace(v) != "" }):
+		return "an empty text"
+	case slices.Contains(l.values, "") && h.Kind != sdk.KindGenerate:
 		return "an empty label"
 	}
 	return ""

@@ -76,6 +76,9 @@ func piecesOf(t *token.Tokenizer, ex *sdk.Example, enc *token.Encoding) []piece 
 
 // inject adds knowledge to a row whose ids stand at pieces.
 func (k *Knowledge) inject(t *token.Tokenizer, ex *sdk.Example, row *recipe.Encoded, pieces []piece, limit int) {
+	if !k.Plan.Inside() {
+		return
+	}
 	in := &recipe.Injected{}
 	zero := k.Plan.Control == recipe.ControlZero
 	if k.Plan.NeedsGraph() {

@@ -35,6 +35,7 @@ const (
 	formSpans
 	formAnswers  // spans of a passage, and their texts
 	formRelation // one text, and spans of two mentions
+	formText     // a text to be written, or several that are as good
 )
 
 // rawLabel is a label as it was written. An empty head is a bare label.
@@ -55,6 +56,9 @@ type record struct {
 	fields map[string]any
 }
 
+// completion is the name of the field whose texts shall be written after a prompt.
+const completion = "completion"
+
 // ourFields are the names that data.fields can rename besides heads.
 func ourFields() []string {
 	return []string{"id", "text", "text_b", "label", "labels", "tokens", "tags", "spans", "answers", "entities", "relations"}
@@ -70,7 +74,7 @@ type columns struct {
 // textNames and labelNames are the names that columns have in the data that
 // people bring, likeliest first.
 func textNames() []string {
-	return []string{"text", "sentence", "content", "review", "comment", "message", "tweet", "utterance", "question", "query", "headline", "title", "document", "body", "description",
+	return []string{"text", "prompt", "sentence", "content", "review", "comment", "message", "tweet", "utterance", "question", "query", "headline", "title", "document", "body", "description",
 		"sentence1", "text_a", "question1", "premise", "a", "文本", "内容", "句子", "正文", "评论", "标题"}
 }
 
@@ -79,7 +83,7 @@ func pairName(text string) string {
 }
 
 func labelNames() []string {
-	return []string{"label", "class", "category", "sentiment", "target", "topic", "intent", "tag", "polarity", "score", "标签", "类别", "分类", "情感"}
+	return []string{"label", "class", "category", "sentiment", "target", "topic", "intent", "tag", "polarity", "score", completion, "标签", "类别", "分类", "情感"}
 }
 
 // mapColumns finds the columns of a file whose fields have these names. What
@@ -351,6 +355,9 @@ func (f *fieldReader) label(r *row, rec record, head, want string, v any, name s
 			v = strings.TrimSpace(v)
 		}
 		l.form, l.values = formSingle, []string{v}
+		if name == completion {
+			l.form = formText
+		}
 	case bool:
 		l.form, l.values = formSingle, []string{strconv.FormatBool(v)}
 	case json.Number:
@@ -382,6 +389,9 @@ func (f *fieldReader) label(r *row, rec record, head, want string, v any, name s
 			list = []string{}
 		}
 		l.form, l.values = formMulti, list
+		if name == completion {
+			l.form = formText
+		}
 	default:
 		f.errorf(rec, "data.label", "%s is neither a text nor a number nor a list", name)
 		return false

@@ -220,6 +220,7 @@ const (
 	kindRank
 	kindSpans
 	kindRelation
+	kindTokens
 )
 
 // texts32 is a column of texts, lists one of lists of numbers: end[i] is where
@@ -257,7 +258,7 @@ type targetColumn struct {
 
 // inList: the targets of the kind are lists, not single numbers.
 func inList(kind byte) bool {
-	return kind == kindTags || kind == kindClasses || kind == kindRank || kind == kindSpans || kind == kindRelation
+	return kind == kindTags || kind == kindClasses || kind == kindRank || kind == kindSpans || kind == kindRelation || kind == kindTokens
 }
 
 func kindOf(h sdk.HeadSpec) byte {
@@ -274,6 +275,8 @@ func kindOf(h sdk.HeadSpec) byte {
 		return kindSpans
 	case sdk.KindRelation:
 		return kindRelation
+	case sdk.KindGenerate:
+		return kindTokens
 	}
 	return kindClass
 }
@@ -319,6 +322,8 @@ func (c *targetColumn) add(kind byte, t *recipe.Target) {
 	switch kind {
 	case kindTags:
 		c.list.add(t.Tags)
+	case kindTokens:
+		c.list.add(t.Tokens)
 	case kindClasses:
 		bits := make([]int32, len(t.Classes))
 		for i, b := range t.Classes {
@@ -395,6 +400,8 @@ func (s *Shard) At(i int) *recipe.Encoded {
 			}
 		case kindTags:
 			t.Tags = c.list.at(i)
+		case kindTokens:
+			t.Tokens = c.list.at(i)
 		case kindClasses:
 			bits := c.list.at(i)
 			t.Classes = make([]bool, len(bits))

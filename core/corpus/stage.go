@@ -62,6 +62,9 @@ func (c *Corpus) Digest(req *BuildRequest) (string, error) {
 	}
 	for _, head := range c.Heads {
 		fmt.Fprintf(h, "head %q %q %q %q\n", head.Name, head.Kind, head.Scheme, recipe.Outputs(head))
+		if head.Kind == sdk.KindGenerate {
+			fmt.Fprintf(h, "separator %q\n", head.Separator())
+		}
 	}
 	for _, split := range SplitNames() {
 		examples := c.Split(split)

@@ -68,6 +68,9 @@ func (c *Corpus) Stats(ctx context.Context, plan *recipe.Plan, t *token.Tokenize
 					continue
 				}
 				hs.Rows[split]++
+				if h.Kind == sdk.KindGenerate {
+					continue
+				}
 				for _, v := range l.Values {
 					counts[v]++
 				}

@@ -116,6 +116,7 @@ func Names() []string {
 	return []string{
 		"accuracy", "micro_f1", "macro_f1", "weighted_f1", "samples_f1", "entity_f1", "relation_f1", "exact_match", "token_f1",
 		"pearson", "spearman", "mse", "rmse", "mae", "mrr", "ndcg_10", "map", "hit_1", "loss", "perplexity",
+		"bleu", "chrf", "rouge_1", "rouge_2", "rouge_l", "exact_match",
 	}
 }
 
@@ -132,10 +133,16 @@ func (r *Report) Value(name string) (float64, bool) {
 		return optional(r.Loss)
 	}
 	if l := r.LanguageModel; l != nil || name == "perplexity" {
-		if l == nil || name != "perplexity" {
+		switch t := r.Text; {
+		case l == nil:
 			return 0, false
+		case name == "perplexity":
+			return l.Perplexity, true
+		case t != nil:
+			v, ok := map[string]float64{"bleu": t.BLEU.Score, "chrf": t.ChrF, "rouge_1": t.ROUGE.One, "rouge_2": t.ROUGE.Two, "rouge_l": t.ROUGE.L, "exact_match": t.ExactMatch}[name]
+			return v, ok
 		}
-		return l.Perplexity, true
+		return 0, false
 	}
 	if g := r.Ranking; g != nil {
 		v, ok := map[string]float64{"mrr": g.MRR, "ndcg_10": g.NDCG10, "map": g.MAP, "hit_1": g.Hit1}[name]

@@ -21,6 +21,7 @@ const (
 	TaskRelation   = "relation"
 	TaskMLM        = "mlm"
 	TaskCLM        = "clm"
+	TaskGenerate   = "generate"
 )
 
 // Report is what one head scored on one split.
@@ -62,6 +63,8 @@ type Report struct {
 	Answers *Answers `json:"answers,omitempty"` // set: as with Regression
 	// LanguageModel is set for heads that predict pieces; like Regression it stands alone.
 	LanguageModel *LanguageModel `json:"language_model,omitempty"`
+	// Text is set beside LanguageModel where a head wrote texts.
+	Text *Text `json:"text,omitempty"`
 
 	// Sample holds the counts per example. Nil in a report that was read.
 	Sample *Sample `json:"-"`
@@ -254,7 +257,7 @@ type plainReport Report
 
 // MarshalJSON leaves out the scores of labels where there are none.
 func (r *Report) MarshalJSON() ([]byte, error) {
-	if r.Regression == nil && r.Ranking == nil && r.Answers == nil {
+	if r.Regression == nil && r.Ranking == nil && r.Answers == nil && r.Text == nil {
 		return json.Marshal((*plainReport)(r))
 	}
 	return json.Marshal(struct {
@@ -266,7 +269,10 @@ func (r *Report) MarshalJSON() ([]byte, error) {
 		Regression *Regression `json:"regression,omitempty"`
 		Ranking    *Ranking    `json:"ranking,omitempty"`
 		Answers    *Answers    `json:"answers,omitempty"`
-	}{r.Task, r.Dataset, r.Split, r.N, r.Loss, r.Regression, r.Ranking, r.Answers})
+
+		LanguageModel *LanguageModel `json:"language_model,omitempty"`
+		Text          *Text          `json:"text,omitempty"`
+	}{r.Task, r.Dataset, r.Split, r.N, r.Loss, r.Regression, r.Ranking, r.Answers, r.LanguageModel, r.Text})
 }
 
 type pair struct {

@@ -265,7 +265,7 @@ func NewAdapter(cfg *hf.Config, method string, plan *recipe.PeftPlan, steps int)
 	c := &peft.Config{
 		Method: method, Rank: plan.Rank, Alpha: plan.Alpha, Dropout: plan.Dropout, Targets: slices.Sorted(slices.Values(plan.Targets)),
 		Tokens: plan.Tokens, Layers: cfg.Layers, Heads: cfg.Heads, Dim: cfg.HiddenSize, Projection: plan.Projection,
-		Bottleneck: plan.Bottleneck, Act: plan.Act,
+		Bottleneck: plan.Bottleneck, Act: plan.Act, FanInOut: cfg.ModelType == "gpt2",
 	}
 	defaults := adapted(cfg)
 	switch {
@@ -311,10 +311,26 @@ type places struct {
 }
 
 func adapted(cfg *hf.Config) places {
-	if cfg.ModelType == "gpt2" {
+	switch cfg.ModelType {
+	case "gpt2":
 		return places{
 			lowRank: []string{"c_attn"}, scaled: []string{"c_attn", "mlp.c_proj"}, inputs: []string{"mlp.c_proj"},
 			maps: []string{"attn.c_proj", "mlp.c_proj"},
+		}
+	case "llama":
+		return places{
+			lowRank: []string{"q_proj", "v_proj"}, scaled: []string{"down_proj", "k_proj", "v_proj"}, inputs: []string{"down_proj"},
+			maps: []string{"self_attn.o_proj", "mlp.down_proj"},
+		}
+	case "distilbert": // peft has none for it: the same parts as BERT's
+		return places{
+			lowRank: []string{"q_lin", "v_lin"}, scaled: []string{"ffn.lin2", "k_lin", "v_lin"}, inputs: []string{"ffn.lin2"},
+			norms: []string{"sa_layer_norm", "output_layer_norm"},
+		}
+	case "albert":
+		return places{
+			lowRank: []string{"query", "value"}, scaled: []string{"ffn_output", "key", "value"}, inputs: []string{"ffn_output"},
+			norms: []string{"albert_layers.0.attention.LayerNorm", "albert_layers.0.full_layer_layer_norm"},
 		}
 	}
 	return places{
@@ -523,8 +539,6 @@ func (m *Model) merge(back bool) error {
 		t.ranks.free()
 	}
 	m.tuning = nil
-	if b, ok := m.Encoder.(*Bert); ok {
-		b.tuning = nil
-	}
+	m.Encoder.tune(nil)
 	return nil
 }

@@ -76,10 +76,10 @@ func (l *loader) adapt() error {
 		return nil
 	}
 	if c.Prompting() {
-		if l.cfg.ModelType != "bert" {
+		if l.cfg.ModelType != "bert" && l.cfg.ModelType != "gpt2" && (l.cfg.ModelType != "llama" || c.Method != recipe.PeftPrompt) {
 			return fmt.Errorf("virtual tokens (%s) are not supported for models of type %s; use lora, ia3 or a bottleneck", c.Method, l.cfg.ModelType)
 		}
-		if c.Method == recipe.PeftPrompt && l.opt.Injection != nil {
+		if c.Method == recipe.PeftPrompt && l.opt.Injection != nil && l.opt.Knowledge != nil && l.opt.Knowledge.Inside() {
 			return fmt.Errorf("train.peft=prompt moves the text and cannot go with knowledge.inject; use ptuning")
 		}
 		if c.Dim != l.cfg.HiddenSize || c.Layers != l.cfg.Layers {
@@ -89,9 +89,7 @@ func (l *loader) adapt() error {
 		}
 	}
 	err := l.m.adapt(c, func(t hf.Tensor, init initial) *Param { return l.adapterParam(t, init) })
-	if b, ok := l.m.Encoder.(*Bert); ok {
-		b.tuning = l.m.tuning
-	}
+	l.m.Encoder.tune(l.m.tuning)
 	if l.adapter == nil {
 		return err
 	}
@@ -100,7 +98,7 @@ func (l *loader) adapt() error {
 	}
 	// With heads of another folder the classifier of the adapter has no use.
 	for name, w := range l.adapter.left {
-		if (strings.HasPrefix(name, "classifier.") || strings.HasPrefix(name, hf.Answers)) && !l.opt.Trained {
+		if headModule(name) != "" && !l.opt.Trained {
 			continue
 		}
 		l.diags.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "adapter.unexpected", File: w.File, Path: w.Key, Summary: fmt.Sprintf("the adapter holds %s, for which the model has no place", w.Key)})

@@ -25,7 +25,7 @@ func (m *Model) adapterEntries(architecture, primary string, needsPooler bool) (
 		c.TaskType = "TOKEN_CLS"
 	case strings.HasSuffix(architecture, "ForQuestionAnswering"):
 		c.TaskType = "QUESTION_ANS"
-	case strings.HasSuffix(architecture, "LMHeadModel"):
+	case strings.HasSuffix(architecture, "LMHeadModel"), strings.HasSuffix(architecture, "ForCausalLM"):
 		c.TaskType = "CAUSAL_LM"
 	default:
 		c.TaskType = "FEATURE_EXTRACTION"
@@ -78,7 +78,7 @@ func (m *Model) adapterEntries(architecture, primary string, needsPooler bool) (
 // travels reports whether a weight of the primary head belongs into an adapter
 // folder, as one of peft's modules_to_save.
 func (p *Param) travels(primary string) bool {
-	return primary != "" && p.Head == primary && (strings.HasPrefix(p.Name, primary+".classifier.") || strings.HasPrefix(p.Name, primary+"."+hf.Answers))
+	return primary != "" && p.Head == primary && headModule(strings.TrimPrefix(p.Name, primary+".")) != ""
 }
 
 // keptEntry is a factor of an update without the ranks that were given up.
@@ -99,4 +99,15 @@ func keptEntry(name string, p *Param, on []bool) (e safetensors.Entry) {
 		e = torch.ToEntry(name, p.Value.IndexSelect(dim, torch.FromInt64(at, int64(len(at))).ToDevice(p.Value.Device())).Contiguous())
 	})
 	return e
+}
+
+// headModule is the module of transformers' model that a head's weight belongs to,
+// which an adapter folder saves whole; "" for weights that are not there.
+func headModule(name string) string {
+	for _, m := range []string{"classifier", "pre_classifier", "score", strings.TrimSuffix(hf.Answers, ".")} {
+		if strings.HasPrefix(name, m+".") {
+			return m
+		}
+	}
+	return ""
 }

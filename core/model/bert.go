@@ -12,11 +12,14 @@ import (
 
 // Bert is the encoder of Devlin et al. 2019, "BERT: Pre-training of Deep
 // Bidirectional Transformers for Language Understanding": learned absolute
-// positions, post-norm layers, bidirectional attention.
+// positions, post-norm layers, bidirectional attention. RoBERTa, DistilBERT (no
+// token types) and ALBERT (narrow embeddings, layers that share their weights) are
+// the same under other names.
 type Bert struct {
 	cfg                   *hf.Config
-	word, position, types *Param
+	word, position, types *Param // types nil = none
 	norm                  layerNorm
+	widen                 *linear // from the embeddings' width to the layers'; nil = they are equal
 	layers                []bertLayer
 	params                []*Param
 	act                   func(*torch.Tensor) *torch.Tensor
@@ -31,6 +34,9 @@ type bertLayer struct {
 	up, down                     linear
 	norm                         layerNorm
 }
+
+// bertNames are what a layer's parts are called.
+type bertNames struct{ query, key, value, attention, attentionNorm, up, down, norm string }
 
 // newBert wires the weights, which get returns by canonical name.
 func newBert(cfg *hf.Config, get func(hf.Tensor) *Param) (*Bert, error) {
@@ -49,12 +55,24 @@ func newBert(cfg *hf.Config, get func(hf.Tensor) *Param) (*Bert, error) {
 	b.position = byName["embeddings.position_embeddings.weight"]
 	b.types = byName["embeddings.token_type_embeddings.weight"]
 	b.norm = norm("embeddings.LayerNorm")
+	names, at := bertNames{"attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense", "attention.output.LayerNorm", "intermediate.dense", "output.dense", "output.LayerNorm"}, "encoder.layer.%d."
+	switch cfg.ModelType {
+	case "distilbert":
+		names, at = bertNames{"attention.q_lin", "attention.k_lin", "attention.v_lin", "attention.out_lin", "sa_layer_norm", "ffn.lin1", "ffn.lin2", "output_layer_norm"}, "transformer.layer.%d."
+	case "albert":
+		names, at = bertNames{"attention.query", "attention.key", "attention.value", "attention.dense", "attention.LayerNorm", "ffn", "ffn_output", "full_layer_layer_norm"}, "encoder.albert_layer_groups.%d.albert_layers.0."
+		widen := lin("encoder.embedding_hidden_mapping_in")
+		b.widen = &widen
+	}
 	for i := range cfg.Layers {
-		at := fmt.Sprintf("encoder.layer.%d.", i)
+		if cfg.Groups > 0 {
+			i = cfg.Group(i)
+		}
+		at := fmt.Sprintf(at, i)
 		b.layers = append(b.layers, bertLayer{
-			query: lin(at + "attention.self.query"), key: lin(at + "attention.self.key"), value: lin(at + "attention.self.value"),
-			attention: lin(at + "attention.output.dense"), attentionNorm: norm(at + "attention.output.LayerNorm"),
-			up: lin(at + "intermediate.dense"), down: lin(at + "output.dense"), norm: norm(at + "output.LayerNorm"),
+			query: lin(at + names.query), key: lin(at + names.key), value: lin(at + names.value),
+			attention: lin(at + names.attention), attentionNorm: norm(at + names.attentionNorm),
+			up: lin(at + names.up), down: lin(at + names.down), norm: norm(at + names.norm),
 		})
 	}
 	var err error
@@ -80,6 +98,8 @@ func activation(name string) (func(*torch.Tensor) *torch.Tensor, error) {
 
 // Params lists the weights in transformers' order.
 func (b *Bert) Params() []*Param { return b.params }
+
+func (b *Bert) tune(t *tuning) { b.tuning = t }
 
 // Hidden is the size of a vector.
 func (b *Bert) Hidden() int { return b.cfg.HiddenSize }
@@ -108,16 +128,18 @@ func (b *Bert) embed(in *Input) *torch.Tensor {
 		x = b.knowledge.embedded(b.lookup(in.IDs), in)
 	}
 	x = b.tuning.prompted(x)
-	n, t := int64(len(in.Rows)), x.Size(1)
+	n, t := in.IDs.Size(0), x.Size(1)
 	// A prefix takes the first positions, as transformers counts them.
 	shift := int64(b.tuning.shift() + b.cfg.FirstPosition)
 	place := b.position.Value.Narrow(0, shift, t)
 	if in.positions != nil {
 		place = torch.Embedding(b.position.Value.Narrow(0, shift, b.position.Value.Size(0)-shift), in.positions)
 	}
-	if in.Types == nil {
+	switch {
+	case b.types == nil:
+	case in.Types == nil:
 		place = place.Add(b.types.Value.Narrow(0, 0, 1))
-	} else {
+	default:
 		types := in.Types
 		if k := t - int64(in.Width); k > 0 {
 			types = torch.Cat([]*torch.Tensor{torch.Zeros(torch.Int64, types.Device(), n, k), types}, 1)
@@ -138,7 +160,11 @@ func (b *Bert) Encode(in *Input, pass *Pass) *torch.Tensor {
 	x := torch.Scoped(func() *torch.Tensor {
 		x := in.mixed(b.embed(in), func() *torch.Tensor { return b.embed(in.mix.other) })
 		t = x.Size(1)
-		return torch.Dropout(x, hidden, pass.mask(placeEmbeddings, in))
+		x = torch.Dropout(x, hidden, pass.mask(placeEmbeddings, in))
+		if b.widen != nil {
+			x = b.widen.on(pass.narrow(x), in, pass).ToDType(torch.Float32)
+		}
+		return x
 	})
 	pass.probe("embeddings", x)
 	pass.States.embedded(x)
@@ -148,9 +174,10 @@ func (b *Bert) Encode(in *Input, pass *Pass) *torch.Tensor {
 	split := func(l linear, x *torch.Tensor) *torch.Tensor {
 		return l.on(x, in, pass).View(n, t, heads, size).Transpose(1, 2) // [B, heads, T, size]
 	}
-	narrow := x
-	if pass.BF16 {
-		narrow = x.ToDType(torch.BFloat16)
+	narrow := pass.narrow(x)
+	feed := hidden
+	if b.widen != nil {
+		feed = 0 // ALBERT has no dropout there
 	}
 	seen, prefixes := b.tuning.bias(in.Bias), b.tuning.prefixes()
 	for i := range b.layers {
@@ -173,13 +200,11 @@ func (b *Bert) Encode(in *Input, pass *Pass) *torch.Tensor {
 		a = l.attention.on(a.Transpose(1, 2).Reshape(n, t, heads*size), in, pass)
 		r, a := l.attentionNorm.addNorm(a, x, hidden, pass.mask(place+1, in))
 		f := l.down.on(b.act(l.up.on(a, in, pass)), in, pass)
-		x, narrow = l.norm.addNorm(f, r, hidden, pass.mask(place+2, in))
+		x, narrow = l.norm.addNorm(f, r, feed, pass.mask(place+2, in))
 		// No mention holds the first position.
 		if fusion := b.knowledge.fusion(i); fusion != nil && in.linked != nil && t == int64(in.Width) {
 			x = fusion.apply(x, in)
-			if narrow = x; pass.BF16 {
-				narrow = x.ToDType(torch.BFloat16)
-			}
+			narrow = pass.narrow(x)
 		}
 		scope.Keep(x)
 		if narrow != x {

@@ -20,7 +20,8 @@ type GPT2 struct {
 	norm           layerNorm
 	params         []*Param
 	act            func(*torch.Tensor) *torch.Tensor
-	tied           bool // a language-model head decodes with word
+	tied           bool    // a language-model head decodes with word
+	tuning         *tuning // nil without an adapter
 }
 
 type gpt2Layer struct {
@@ -59,6 +60,8 @@ func newGPT2(cfg *hf.Config, get func(hf.Tensor) *Param) (*GPT2, error) {
 // Params lists the weights in transformers' order.
 func (g *GPT2) Params() []*Param { return g.params }
 
+func (g *GPT2) tune(t *tuning) { g.tuning = t }
+
 // Hidden is the size of a vector.
 func (g *GPT2) Hidden() int { return g.cfg.HiddenSize }
 
@@ -81,46 +84,48 @@ func (g *GPT2) embed(in *Input) *torch.Tensor {
 	if x == nil {
 		x = g.lookup(in.IDs)
 	}
+	if in.cache.filled() == 0 {
+		x = g.tuning.prompted(x)
+	}
 	if in.positions != nil {
 		return x.Add(torch.Embedding(g.position.Value.Alias(), in.positions))
 	}
-	return x.Add(g.position.Value.Narrow(0, 0, int64(in.Width)))
+	return x.Add(g.position.Value.Narrow(0, int64(g.tuning.shift()), x.Size(1)))
 }
 
 // Encode gives the last hidden states [B, T, Hidden].
 func (g *GPT2) Encode(in *Input, pass *Pass) *torch.Tensor {
-	n, t := int64(len(in.Rows)), int64(in.Width)
+	n, t := in.IDs.Size(0), int64(in.Width)
 	embedding, hidden, attention := g.cfg.EmbeddingDropout, g.cfg.HiddenDropout, g.cfg.AttentionDropout
 	if !pass.Train {
 		embedding, hidden, attention = 0, 0, 0
 	}
 	x := torch.Scoped(func() *torch.Tensor {
 		x := in.mixed(g.embed(in), func() *torch.Tensor { return g.embed(in.mix.other) })
+		t = x.Size(1)
 		return torch.Dropout(x, embedding, pass.mask(placeEmbeddings, in))
 	})
 	pass.probe("embeddings", x)
 	pass.States.embedded(x)
 
-	sight := in.causal()
+	sight, prefixes := in.sight(g.tuning), g.tuning.prefixes()
 	heads := int64(g.cfg.Heads)
 	size := int64(g.cfg.HiddenSize) / heads
 	split := func(x *torch.Tensor) *torch.Tensor { return x.View(n, t, heads, size).Transpose(1, 2) }
-	narrow := func(x *torch.Tensor) *torch.Tensor {
-		if pass.BF16 {
-			return x.ToDType(torch.BFloat16)
-		}
-		return x
-	}
 	for i := range g.layers {
 		l, place := &g.layers[i], uint64(placeLayers+4*i)
 		scope := torch.Open()
-		three := l.attention.on(narrow(l.attentionNorm.apply(x)), in, pass).Split(int64(g.cfg.HiddenSize), -1)
+		three := l.attention.on(pass.narrow(l.attentionNorm.apply(x)), in, pass).Split(int64(g.cfg.HiddenSize), -1)
 		query, key, value := split(three[0]), split(three[1]), split(three[2])
 		pass.States.related(scope, query, key, value)
+		if in.cache.filled() == 0 || len(in.cache.keys) == i {
+			key, value = attend(prefixes, i, key, value)
+		}
+		key, value = in.cache.extend(scope, i, key, value)
 		a := torch.Attention(query, key, value, sight, 1/math.Sqrt(float64(size)), attention, pass.mask(place, in))
 		a = l.merge.on(a.Transpose(1, 2).Reshape(n, t, heads*size), in, pass)
 		x = x.Add(torch.Dropout(a, hidden, pass.mask(place+1, in)).ToDType(torch.Float32))
-		f := l.down.on(g.act(l.up.on(narrow(l.norm.apply(x)), in, pass)), in, pass)
+		f := l.down.on(g.act(l.up.on(pass.narrow(l.norm.apply(x)), in, pass)), in, pass)
 		x = x.Add(torch.Dropout(f, hidden, pass.mask(place+2, in)).ToDType(torch.Float32))
 		scope.Keep(x)
 		scope.Close()
@@ -130,16 +135,21 @@ func (g *GPT2) Encode(in *Input, pass *Pass) *torch.Tensor {
 	return g.norm.apply(x)
 }
 
-// causal is added to the scores of attention [1, 1, T, T]: a position sees
-// itself and those before it. Padding comes last, so that no real position sees
-// it.
-func (in *Input) causal() *torch.Tensor {
-	t := in.Width
-	sees := make([]float32, t*t)
+// sight is added to the scores of attention, so that a position sees itself and
+// those before it, and virtual tokens: [1, 1, T, Tokens + T]; of a token after others that are in the cache
+// [B, 1, 1, S], nil when it sees all. Padding of a batch comes last, so that no real
+// position sees it.
+func (in *Input) sight(tuning *tuning) *torch.Tensor {
+	if in.cache.filled() > 0 {
+		return in.Bias
+	}
+	before, t := tuning.shift(), in.Width+tuning.prompts()
+	all := before + t
+	sees := make([]float32, t*all)
 	for q := range t {
-		for j := q + 1; j < t; j++ {
-			sees[q*t+j] = maskedOut
+		for j := before + q + 1; j < all; j++ {
+			sees[q*all+j] = maskedOut
 		}
 	}
-	return torch.FromFloat32(sees, 1, 1, int64(t), int64(t)).ToDevice(in.IDs.Device())
+	return torch.FromFloat32(sees, 1, 1, int64(t), int64(all)).ToDevice(in.IDs.Device())
 }

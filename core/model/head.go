@@ -18,7 +18,8 @@ import (
 type Head struct {
 	Spec    sdk.HeadSpec
 	Outputs []string // names of the classes, labels or tags
-	dense   linear   // RoBERTa's layer before out; weight nil = none
+	dense   linear   // RoBERTa's or DistilBERT's layer before out; weight nil = none
+	relu    bool     // DistilBERT's: ReLU after dense, and no dropout before it
 	out     linear
 	crf     *crf     // nil unless Spec.CRF
 	lm      *lm      // nil unless the head is a language model
@@ -69,7 +70,10 @@ func checkSpec(spec sdk.HeadSpec) (diags sdk.Diagnostics) {
 		if spec.CRF && len(spec.ClassWeights) > 0 {
 			bad("class_weights", "class weights have no meaning with a crf")
 		}
-	case sdk.KindMLM, sdk.KindCLM:
+	case sdk.KindMLM, sdk.KindCLM, sdk.KindGenerate:
+		if s := spec.Options[sdk.OptionSeparator]; !slices.Contains([]string{"", sdk.SeparatorLine, sdk.SeparatorSpace, sdk.SeparatorNone}, s) {
+			bad("options."+sdk.OptionSeparator, "unknown separator %q (line, space, none)", s)
+		}
 		if spec.Loss != "" && spec.Loss != "ce" {
 			bad("loss", "loss %q; a language model has ce", spec.Loss)
 		}
@@ -165,7 +169,7 @@ func (m *Model) encode(in *Input, pass *Pass) *encoded {
 	torch.Autocast(m.device, pass.BF16, func() { e.hidden = m.Encoder.Encode(in, &encoding) })
 	e.hidden = e.hidden.ToDType(torch.Float32)
 	e.first = e.hidden.Select(1, 0)
-	if n := int64(m.tuning.prompts()); n > 0 && !encoding.First {
+	if n := int64(m.tuning.prompts()); n > 0 && !encoding.First && in.places == nil {
 		e.hidden = e.hidden.Narrow(1, n, e.hidden.Size(1)-n)
 	}
 	return e
@@ -179,7 +183,7 @@ func (e *encoded) pool(kind string) *torch.Tensor {
 	case "mean", "max":
 		n := int64(len(e.in.Rows))
 		inverse := make([]float32, n)
-		for i, k := range e.in.lengths {
+		for i, k := range e.in.prompts {
 			inverse[i] = 1 / float32(k)
 		}
 		padding := e.beyond().Unsqueeze(-1)
@@ -193,7 +197,7 @@ func (e *encoded) pool(kind string) *torch.Tensor {
 	case e.m.Config.Causal():
 		// The last position has seen the whole row.
 		last := make([]int64, len(e.in.Rows))
-		for i, k := range e.in.lengths {
+		for i, k := range e.in.prompts {
 			last[i] = int64(i*e.in.Width + k - 1)
 		}
 		flat := e.hidden.Reshape(int64(len(last)*e.in.Width), int64(e.m.Encoder.Hidden()))
@@ -207,11 +211,11 @@ func (e *encoded) pool(kind string) *torch.Tensor {
 	return e.pooled
 }
 
-// beyond is true where an id is padding, or a piece of a fact: bool [B, T].
+// beyond is true where an id is padding, a piece of a fact, or written after the prompt: bool [B, T].
 func (e *encoded) beyond() *torch.Tensor {
 	n, t := int64(len(e.in.Rows)), int64(e.in.Width)
 	out := make([]bool, n*t)
-	for i, k := range e.in.lengths {
+	for i, k := range e.in.prompts {
 		for j := range t {
 			out[int64(i)*t+j] = j >= int64(k)
 		}
@@ -221,12 +225,19 @@ func (e *encoded) beyond() *torch.Tensor {
 
 // scores gives a head's logits for some rows [N, K].
 func (h *Head) scores(e *encoded, rows []int64, pass *Pass) *torch.Tensor {
-	x := h.drop(e.pool(h.Spec.Pooling), e.in, pass)
+	x := e.pool(h.Spec.Pooling)
+	if !h.relu {
+		x = h.drop(x, e.in, pass)
+	}
 	if len(rows) < len(e.in.Rows) {
 		x = x.IndexSelect(0, torch.FromInt64(rows, int64(len(rows))).ToDevice(e.m.device))
 	}
 	if h.dense.weight != nil {
-		x = h.dense.apply(x).Tanh()
+		if x = h.dense.apply(x); h.relu {
+			x = x.Relu()
+		} else {
+			x = x.Tanh()
+		}
 		if pass.Train && h.dropout > 0 {
 			mask := pass.mask(h.place+placeSecond, e.in)
 			if mask.Rows = e.in.Keys; len(rows) < len(e.in.Rows) {
@@ -277,7 +288,7 @@ func (h *Head) labelWeight(r *recipe.Encoded, t *recipe.Target) (total float64) 
 				total += h.weight(int(tag))
 			}
 		}
-	case sdk.KindMLM, sdk.KindCLM:
+	case sdk.KindMLM, sdk.KindCLM, sdk.KindGenerate:
 		for _, id := range t.Tokens {
 			if id >= 0 {
 				total++

@@ -143,9 +143,12 @@ func (l *loader) knowledge() error {
 		}
 	}
 	l.m.knowledge = k
+	if !plan.Inside() {
+		return nil
+	}
 	b, ok := l.m.Encoder.(*Bert)
-	if !ok {
-		return fmt.Errorf("knowledge.inject: a model of type %s takes no knowledge inside; %s do", l.cfg.ModelType, "bert, roberta and xlm-roberta")
+	if !ok || l.cfg.ModelType == "albert" {
+		return fmt.Errorf("knowledge.inject: a model of type %s takes no knowledge inside, only before the text (prompt); %s do", l.cfg.ModelType, "bert, roberta, xlm-roberta and distilbert")
 	}
 	b.knowledge = k
 	return nil

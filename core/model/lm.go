@@ -25,7 +25,9 @@ type lm struct {
 }
 
 // isLM reports whether a head is a language model.
-func isLM(spec sdk.HeadSpec) bool { return spec.Kind == sdk.KindMLM || spec.Kind == sdk.KindCLM }
+func isLM(spec sdk.HeadSpec) bool {
+	return spec.Kind == sdk.KindMLM || spec.Kind == sdk.KindCLM || spec.Kind == sdk.KindGenerate
+}
 
 // scores gives the logits [N, V] of vectors [N, H].
 func (l *lm) scores(x *torch.Tensor) *torch.Tensor {
@@ -49,12 +51,13 @@ func (l *loader) lm(spec sdk.HeadSpec, find func(name string) *hf.Weight) (*lm, 
 			}
 		}
 		own[t.Name] = l.param(hf.Tensor{Name: name, Shape: t.Shape}, spec.Name, from)
+		own[t.Name].based = from != nil && slices.Contains(l.weights.Files, from.File)
 	}
 	for name, p := range own {
 		switch {
-		case strings.HasSuffix(name, "dense.weight"):
+		case strings.HasSuffix(name, "dense.weight"), strings.HasSuffix(name, "transform.weight"):
 			out.transform.dense.weight = p
-		case strings.HasSuffix(name, "dense.bias"):
+		case strings.HasSuffix(name, "dense.bias"), strings.HasSuffix(name, "transform.bias"):
 			out.transform.dense.bias = p
 		case strings.HasSuffix(name, "LayerNorm.weight"), strings.HasSuffix(name, "layer_norm.weight"):
 			out.transform.norm.weight = p
@@ -70,8 +73,8 @@ func (l *loader) lm(spec sdk.HeadSpec, find func(name string) *hf.Weight) (*lm, 
 	if l.cfg.TieWords {
 		out.decoder.weight = l.m.Encoder.Tie()
 	}
-	if l.cfg.ModelType != "bert" {
-		out.act = (*torch.Tensor).Gelu // RoBERTa's, whatever the encoder has
+	if l.cfg.ModelType == "roberta" || l.cfg.ModelType == "xlm-roberta" {
+		out.act = (*torch.Tensor).Gelu // whatever the encoder has
 		return out, nil
 	}
 	var err error

@@ -93,8 +93,7 @@ func Load(dir string, heads []sdk.HeadSpec, opt Options) (_ *Model, diags sdk.Di
 	}
 	lm := slices.ContainsFunc(heads, isLM)
 	l.diags.Add(hf.Check(base, cfg, weights, func(name string) bool {
-		return strings.HasPrefix(name, "classifier.") || strings.HasPrefix(name, "score.") || strings.HasPrefix(name, hf.Answers) ||
-			lm && (strings.HasPrefix(name, hf.BertLM) || strings.HasPrefix(name, hf.PlainLM))
+		return strings.HasPrefix(name, "classifier.") || strings.HasPrefix(name, "pre_classifier.") || strings.HasPrefix(name, "score.") || strings.HasPrefix(name, hf.Answers) || lm && hf.OfLMHead(name)
 	})...)
 	for _, spec := range heads {
 		bad := func(format string, args ...any) {
@@ -103,6 +102,8 @@ func Load(dir string, heads []sdk.HeadSpec, opt Options) (_ *Model, diags sdk.Di
 		switch {
 		case spec.Kind == sdk.KindCLM && !cfg.Causal():
 			bad("a causal language model (clm.v0) needs a causal encoder such as gpt2, the base is of type %s; use mlm.v0", cfg.ModelType)
+		case spec.Kind == sdk.KindGenerate && !cfg.Causal():
+			bad("a head that writes text (generate.v0) needs a causal encoder such as gpt2, the base is of type %s", cfg.ModelType)
 		case spec.Kind == sdk.KindMLM && cfg.Causal():
 			bad("a masked language model (mlm.v0) cannot stand on the causal encoder of a %s; use clm.v0", cfg.ModelType)
 		case spec.Pooling == "cls" && cfg.Causal():
@@ -194,8 +195,10 @@ func (l *loader) openOwn(name, what string) *safetensors.File {
 // canonical name.
 func newEncoder(cfg *hf.Config, get func(hf.Tensor) *Param) (Encoder, error) {
 	switch cfg.ModelType {
-	case "bert", "roberta", "xlm-roberta":
+	case "bert", "roberta", "xlm-roberta", "distilbert", "albert":
 		return newBert(cfg, get)
+	case "llama":
+		return newLlama(cfg, get)
 	case "gpt2":
 		return newGPT2(cfg, get)
 	}
@@ -209,12 +212,12 @@ func (l *loader) build(heads []sdk.HeadSpec) error {
 		return err
 	}
 	// Language models do not read the pooler, but keep it for later heads.
-	if slices.ContainsFunc(heads, func(s sdk.HeadSpec) bool { return usesPooler(l.cfg, s) }) || !slices.ContainsFunc(heads, func(s sdk.HeadSpec) bool { return !isLM(s) }) && l.find("pooler.dense.weight") != nil {
+	if slices.ContainsFunc(heads, func(s sdk.HeadSpec) bool { return usesPooler(l.cfg, s) }) || !slices.ContainsFunc(heads, func(s sdk.HeadSpec) bool { return !isLM(s) }) && l.find(l.cfg.Pooler()[0].Name) != nil {
 		var parts []*Param
 		for _, t := range l.cfg.Pooler() {
 			parts = append(parts, l.param(t, "", l.find(t.Name)))
 		}
-		l.m.NewPooler = l.find("pooler.dense.weight") == nil
+		l.m.NewPooler = l.find(l.cfg.Pooler()[0].Name) == nil
 		l.m.pooler = &linear{parts[0], parts[1]}
 	}
 	for _, spec := range heads {
@@ -269,6 +272,9 @@ func (l *loader) head(spec sdk.HeadSpec) (*Head, error) {
 				if x := l.adapter.take(strings.TrimPrefix(name, prefix)); x != nil {
 					return x
 				}
+				if x, ok := l.weights.Find(strings.TrimPrefix(name, prefix)); ok && isLM(spec) && l.findOwn(name) == nil {
+					return &x
+				}
 				return l.findOwn(name)
 			}
 			if x, ok := l.weights.Find(strings.TrimPrefix(name, prefix)); ok {
@@ -306,6 +312,9 @@ func (l *loader) head(spec sdk.HeadSpec) (*Head, error) {
 		}
 	}
 	h.dense = linear{parts["classifier.dense.weight"], parts["classifier.dense.bias"]}
+	if w := parts["pre_classifier.weight"]; w != nil {
+		h.dense, h.relu = linear{w, parts["pre_classifier.bias"]}, true
+	}
 	if l.cfg.Causal() && spec.Kind != sdk.KindTag && spec.Dropout == nil {
 		h.dropout = 0
 	}
@@ -341,7 +350,7 @@ func (l *loader) param(t hf.Tensor, head string, from *hf.Weight) *Param {
 	scope := torch.Open()
 	defer scope.Close()
 	switch {
-	case from != nil && !slices.Equal(from.Shape, t.FileShape()) && (l.opt.Trained || strings.Contains(t.Name, "."+hf.BertLM) || strings.Contains(t.Name, "."+hf.PlainLM)):
+	case from != nil && !slices.Equal(from.Shape, t.FileShape()) && (l.opt.Trained || head != "" && hf.OfLMHead(strings.TrimPrefix(t.Name, head+"."))):
 		l.diags.Add(sdk.Diagnostic{
 			Code: "model.shape", File: from.File, Path: from.Key,
 			Summary: fmt.Sprintf("%s has the shape %v, the head %s needs %v", from.Key, from.Shape, head, t.Shape),
@@ -465,5 +474,5 @@ func decays(name string) bool {
 // isNorm reports a weight or bias of a LayerNorm, whatever the architecture
 // calls it.
 func isNorm(name string) bool {
-	return slices.ContainsFunc([]string{"LayerNorm", "layer_norm", "layernorm", "ln_"}, func(s string) bool { return strings.Contains(name, s) })
+	return slices.ContainsFunc([]string{"LayerNorm", "layer_norm", "layernorm", "ln_"}, func(s string) bool { return strings.Contains(name, s) }) || name == "norm.weight"
 }

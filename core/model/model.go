@@ -41,6 +41,8 @@ type Encoder interface {
 	// Tie gives the word embeddings [V, Hidden] to a language-model head that
 	// decodes with them.
 	Tie() *Param
+	// tune gives the virtual tokens of an adapter, nil for none.
+	tune(t *tuning)
 }
 
 // Param is a weight: canonical name and tensor. Heads' weights are named
@@ -51,10 +53,15 @@ type Param struct {
 	Head  string // name of the head that owns it, "" = encoder and pooler
 
 	tuned       bool        // part of an adapter
+	based       bool        // of a head, but the base has it: an adapter leaves it as it is
 	transposed  bool        // a file holds it with the two dimensions exchanged
 	adapter     adapter     // of the linear map with this weight; nil = none
 	normAdapter normAdapter // of the LayerNorm with this weight; nil = none
 }
+
+// Based reports whether a head's weight is the base's own, as that of a
+// language model that an adapter does not train.
+func (p *Param) Based() bool { return p.based }
 
 // Decays reports whether weight decay applies: not to biases and LayerNorms.
 func (p *Param) Decays() bool { return decays(p.Name) }
@@ -80,6 +87,14 @@ func (p *Pass) probe(part string, t *torch.Tensor) {
 	}
 }
 
+// narrow is what matrix products read: bfloat16 where the pass computes in it.
+func (p *Pass) narrow(x *torch.Tensor) *torch.Tensor {
+	if p.BF16 {
+		return x.ToDType(torch.BFloat16)
+	}
+	return x
+}
+
 // mask keys the dropout of one place in the model.
 func (p *Pass) mask(layer uint64, in *Input) torch.Mask {
 	return torch.Mask{Seed: p.Seed, Stream: streamDropout, Step: p.Step, Layer: layer, Rows: in.Keys}
@@ -89,6 +104,7 @@ func (p *Pass) mask(layer uint64, in *Input) torch.Mask {
 const (
 	streamDropout  = 1
 	streamAdapters = 2
+	streamGenerate = 3
 )
 
 // Places of dropout: embeddings, then three in each layer, then heads.
@@ -109,6 +125,9 @@ type Input struct {
 	Bias    *torch.Tensor // float [B, 1, 1, T], or [B, 1, T, T] with injected facts, 0 or -inf; nil = no padding
 	lengths []int         // of the rows, of mixed ones that of the longer text
 	mix     *mix          // nil when no row is mixed
+	prompts []int         // ids that pooling reads: not those that a head of kind generate.v0 writes
+	places  []int64       // positions of the ids after those in the cache, one a row
+	cache   *cache        // what was read before these ids; nil = nothing
 
 	// What knowledge adds; nil where there is none.
 	positions *torch.Tensor // int64 [B, T]: soft positions
@@ -140,9 +159,18 @@ func (m *Model) Input(rows []*recipe.Encoded, width int) (*Input, error) {
 		facts = facts || r.Width() > len(r.IDs)
 		typed = typed || slices.ContainsFunc(r.Types, func(t int32) bool { return t != 0 })
 	}
+	typed = typed && m.Config.TypeVocab > 0 // DistilBERT has no token types
 	virtual := m.tuning.shift() + m.tuning.prompts()
 	if in.Width+virtual > m.Config.MaxPositions {
 		return nil, fmt.Errorf("encode a batch: %d ids in a row and %d virtual tokens, the model has %d positions", in.Width, virtual, m.Config.MaxPositions)
+	}
+	in.prompts = slices.Clone(in.lengths)
+	for k, h := range m.Heads {
+		if h.Spec.Kind == sdk.KindGenerate {
+			for i, r := range rows {
+				in.prompts[i] = min(in.prompts[i], r.Prompt(k))
+			}
+		}
 	}
 	n := int64(len(rows))
 	ids := make([]int64, len(rows)*in.Width)

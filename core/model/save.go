@@ -64,6 +64,10 @@ func (m *Model) Save(dir, primary string) error {
 			if p.Head == "" && strings.HasPrefix(p.Name, "pooler.") && m.NewPooler && !needsPooler {
 				own = append(own, e)
 			}
+		case m.tuning != nil && p.Head != "":
+			if !p.based {
+				own = append(own, e)
+			}
 		case p.Knowledge():
 			injected = append(injected, e)
 		case p.Head == "" && (needsPooler || !strings.HasPrefix(p.Name, "pooler.")):

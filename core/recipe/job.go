@@ -65,7 +65,10 @@ type PredictJob struct {
 	Device    string     // auto | cpu | cuda | cuda:N
 	Threads   int
 	BatchSize int // 0 = the plan's
-	Observe   func(Event)
+	// Generate: heads of kind generate.v0 write a text after each prompt; nil = they
+	// only score the one that the row holds.
+	Generate *Generation
+	Observe  func(Event)
 }
 
 // Engine trains and predicts. core/train is one.
@@ -134,6 +137,19 @@ type Mixed struct {
 	Share float64 // of the row itself, 0..1
 }
 
+// Prompt is the number of ids before those that the head of this number, of kind
+// generate.v0, learns to write: all of them where the row has no such text.
+func (e *Encoded) Prompt(head int) int {
+	if head < len(e.Targets) && e.Targets[head].Has {
+		for i, id := range e.Targets[head].Tokens {
+			if id >= 0 {
+				return i + 1
+			}
+		}
+	}
+	return len(e.IDs)
+}
+
 // Target is what one head shall say about one example.
 type Target struct {
 	Has     bool    // false: this example has no label for the head
@@ -142,9 +158,10 @@ type Target struct {
 	Tags    []int32 // tag: one per token, also those that were cut; -1 = no label
 	Value   float32 // regression, embed, rank
 	Group   uint64  // rank: the query, a hash of its text
-	// Tokens, mlm and clm: one per position of Encoded.IDs, the id that the head
-	// shall give there, -1 = none. For mlm that is the id that was masked; for clm
-	// the one that follows, so Tokens[i] = IDs[i+1].
+	// Tokens, mlm, clm and generate: one per position of Encoded.IDs, the id that the
+	// head shall give there, -1 = none. For mlm that is the id that was masked; for clm
+	// the one that follows, so Tokens[i] = IDs[i+1]; for generate the same, and -1
+	// within the prompt.
 	Tokens []int32
 	// Spans, span: the words From..To of a label Class; qa: the ids From..To of the
 	// answer that is learned, none where the passage holds no answer.
@@ -184,14 +201,15 @@ type Source interface {
 
 // Output is what one head said about one example.
 type Output struct {
-	Scores    []float32 // classify, multilabel: probability per label
-	Class     int32     // classify, pair: most probable label
-	Tags      []int32   // tag: per token of the example, -1 = cut by the length limit
-	TagScores []float32 // tag: probability of the tag given, 0 where cut
-	LogLoss   float64   // mlm, clm: sum over the target tokens of -ln p, nats
-	Tokens    int       // mlm, clm: number of target tokens
-	Value     float32   // regression; rank: relevance; embed: cosine of the two texts
-	Vector    []float32 // embed: of the first text
+	Scores    []float32  // classify, multilabel: probability per label
+	Class     int32      // classify, pair: most probable label
+	Tags      []int32    // tag: per token of the example, -1 = cut by the length limit
+	TagScores []float32  // tag: probability of the tag given, 0 where cut
+	LogLoss   float64    // mlm, clm, generate: sum over the target tokens of -ln p, nats
+	Tokens    int        // mlm, clm, generate: number of target tokens
+	Value     float32    // regression; rank: relevance; embed: cosine of the two texts
+	Vector    []float32  // embed: of the first text
+	Generated *Generated // generate: nil unless the job asks for it
 	// Spans, span: of the words, best first; qa: of ids, best first, and Value is
 	// the score of no answer.
 	Spans []ScoredStretch

@@ -142,7 +142,7 @@ func table() []Key {
 		{Path: "heads.NAME.weight", Stage: StageTrain, min: 0, max: 1e6, Help: "Share of the head in the joint loss."},
 		{Path: "heads.NAME.scheme", Stage: StageCorpus, Values: []string{"bio", "none", "bilou"}, Help: "Tags of a tag head: none means that the labels are the tags."},
 		{Path: "heads.NAME.crf", Stage: StageTrain, Help: "A conditional random field on top of a tag head."},
-		{Path: "heads.NAME.options", Stage: StageCorpus, Help: "Settings of one kind: max_answer (longest answer in word pieces, 30) and no_answer (on: a passage may hold none) of qa.v0, no_relation (the label that says none) and pairs (types of mentions that can be related, as A>B C>D) of relation.v0, size (width of a label's vectors, 64) of span.v0."},
+		{Path: "heads.NAME.options", Stage: StageCorpus, Help: "Settings of one kind: max_answer (longest answer in word pieces, 30) and no_answer (on: a passage may hold none) of qa.v0, no_relation (the label that says none) and pairs (types of mentions that can be related, as A>B C>D) of relation.v0, size (width of a label's vectors, 64) of span.v0, separator (what stands between prompt and text: line, space or none; line) of generate.v0."},
 		{Path: "heads.NAME.metrics", Stage: StageEval, Help: "Metrics of the head; the first one chooses the best checkpoint."},
 
 		{Path: "train.epochs", Stage: StageTrain, Default: "3", min: 0, max: maxCount, Help: "Passes over the training examples."},
@@ -178,7 +178,7 @@ func table() []Key {
 		{Path: "peft.rank", Stage: StageTrain, Default: "8", min: 1, max: 4096, Help: "Rank of the updates of lora, rslora and dora; of adalora the mean rank at the end."},
 		{Path: "peft.alpha", Stage: StageTrain, Default: "16", open: true, max: 1e6, Help: "Scale of low-rank updates: alpha/rank, for rslora alpha/√rank."},
 		{Path: "peft.dropout", Stage: StageTrain, Default: "0", min: 0, max: 0.99, Help: "Dropout of the input of low-rank updates."},
-		{Path: "peft.targets", Stage: StageTrain, Default: "[]", Help: "Linear maps that are adapted, by the end of their names, such as query or output.dense; empty means the method's own: query and value for low-rank updates, key, value and output.dense for ia3 (in BERT's names)."},
+		{Path: "peft.targets", Stage: StageTrain, Default: "[]", Help: "Linear maps that are adapted, by the end of their names, such as query or output.dense; empty means the method's own for the architecture: of BERT query and value for low-rank updates, key, value and output.dense for ia3."},
 		{Path: "peft.bottleneck", Stage: StageTrain, Default: "16", min: 1, max: maxLength, Help: "Width of the bottlenecks of houlsby and pfeiffer."},
 		{Path: "peft.act", Stage: StageTrain, Default: "gelu", Values: []string{"gelu", "relu", "silu", "tanh"}, Help: "Activation of the bottlenecks."},
 		{Path: "peft.tokens", Stage: StageTrain, Default: "16", min: 1, max: 1024, Help: "Virtual tokens of prefix, ptuning and prompt."},
@@ -196,7 +196,7 @@ func table() []Key {
 		{Path: "augment.wordnet", Stage: StageCorpus, Default: "", Help: "Folder with the data files of a WordNet (data.noun, index.noun, …), for rules that want synonyms of a thesaurus."},
 		{Path: "augment.code_variants", Stage: StageCorpus, Default: "1", min: 1, max: 100, Help: "How many variants of each training example a rule of kind code.v0 has its plugin make before training; the epochs draw from them."},
 		{Path: "augment.without", Stage: StageCorpus, Default: "[]", Help: "Rules of the packs that are left out, as RULE or PACK/RULE; * leaves out all, so that mode add: K repeats the examples (a control)."},
-		{Path: "knowledge.inject", Stage: StageCorpus, Values: append([]string{"off"}, InjectWays()...), Help: "How knowledge enters the model: gazetteer (type and position of linked mentions), features (of words), entity (vectors of linked entities), text (facts beside mentions), or several; empty or off is without."},
+		{Path: "knowledge.inject", Stage: StageCorpus, Values: append([]string{"off"}, InjectWays()...), Help: "How knowledge enters the model: gazetteer (type and position of linked mentions), features (of words), entity (vectors of linked entities), text (facts beside mentions), prompt (facts before the text), or several; empty or off is without."},
 		{Path: "knowledge.kg", Help: "Folder of the knowledge graph, a store or a compiled view; empty means the facts of the domain's plugins."},
 		{Path: "knowledge.types", Stage: StageCorpus, Default: "[]", Help: "Types of the entities that are linked, or ids of entities: one stands for all below it by is_a and its like and is their type, the first that fits; empty means all."},
 		{Path: "knowledge.abbreviations", Stage: StageCorpus, Default: "off", Help: "Link the short forms that a text itself gives to names, as in 'myotonic dystrophy (DM)'."},
@@ -204,8 +204,9 @@ func table() []Key {
 		{Path: "knowledge.features", Stage: StageCorpus, Default: "[]", Help: "Names of word features to inject; empty means those that the domain declares, else all."},
 		{Path: "knowledge.entity_layers", Stage: StageTrain, Default: "[]", min: 0, max: 999, Help: "Layers, from 0, after which the vectors of entities are fused; empty means the upper half."},
 		{Path: "knowledge.entity_size", Stage: StageTrain, Default: "auto", words: auto, min: 1, max: maxLength, Help: "Width of the fusion of entity vectors; auto is half the model's."},
-		{Path: "knowledge.text_facts", Stage: StageCorpus, Default: "2", min: 1, max: 64, Help: "Most facts written beside a mention."},
+		{Path: "knowledge.text_facts", Stage: StageCorpus, Default: "2", min: 1, max: 64, Help: "Most facts written beside a mention, or before the text about an entity."},
 		{Path: "knowledge.text_pieces", Stage: StageCorpus, Default: "12", min: 1, max: 256, Help: "Most word pieces of a fact; the rest of it is cut."},
+		{Path: "knowledge.prompt_pieces", Stage: StageCorpus, Default: "64", min: 4, max: maxLength, Help: "Most word pieces of all facts before a text; the text itself always has its place first."},
 		{Path: "knowledge.facts", Stage: StageCorpus, Default: "16", min: 1, max: 4096, Help: "Most facts of an entity in the compiled view, the weightiest first."},
 		{Path: "knowledge.freeze_base", Stage: StageTrain, Default: "off", Help: "Train only the heads and the weights of the knowledge; the encoder keeps its values."},
 		{Path: "knowledge.lr", Stage: StageTrain, Default: "lr", words: []word{{"lr", 0}}, open: true, max: 10, Help: "Learning rate of the weights that knowledge adds; lr means the same as the encoder's."},
@@ -250,6 +251,14 @@ func table() []Key {
 		{Path: "pretrain.share", Stage: StageTrain, Default: "0.15", min: 0, open: true, max: 0.9, Help: "Share of the pieces that the model has to predict: of those 80 % are hidden, 10 % replaced, 10 % left."},
 		{Path: "pretrain.dedup", Stage: StageCorpus, Default: "near", Values: []string{"off", "exact", "near"}, Help: "Texts left out: the same as an earlier one, or nearly (MinHash); near keeps about 500 bytes of memory for each text."},
 
+		{Path: "generate.max_new_tokens", Stage: StageEval, Default: "64", min: 1, max: maxLength, Help: "Most tokens that are generated after a prompt."},
+		{Path: "generate.beams", Stage: StageEval, Default: "1", min: 1, max: 64, Help: "Beams of a beam search; 1 takes the most probable token each time (greedy)."},
+		{Path: "generate.temperature", Stage: StageEval, Default: "off", words: off, open: true, max: 100, Help: "Draw tokens from the model's distribution at this temperature; off draws nothing (greedy, or beams)."},
+		{Path: "generate.top_k", Stage: StageEval, Default: "off", words: off, min: 1, max: maxCount, Help: "Draw among the most probable tokens, so many."},
+		{Path: "generate.top_p", Stage: StageEval, Default: "off", words: []word{{"off", 1}}, open: true, max: 1, Help: "Draw among the fewest tokens that together have at least this probability (nucleus, Holtzman et al. 2020)."},
+		{Path: "generate.repetition_penalty", Stage: StageEval, Default: "1", open: true, max: 100, Help: "Divide the scores of tokens that prompt or text hold already (multiply where negative); 1 is none (Keskar et al. 2019)."},
+		{Path: "generate.length_penalty", Stage: StageEval, Default: "1", min: -100, max: 100, Help: "Beams are compared by their log-probability divided by length to this power; 0 favours short texts."},
+		{Path: "generate.stop", Stage: StageEval, Default: "[]", Help: "Texts that end a generated text, \\n for a line break; they are cut off."},
 		{Path: "eval.batch_size", Default: "32", min: 1, max: maxBatch, Help: "Examples per batch in validation, evaluation and prediction."},
 		{Path: "eval.by", Stage: StageEval, Help: "Field whose groups are compared in reports."},
 		{Path: "eval.controls", Default: "0", min: 0, max: 1000, Help: "Runs of each arm in which training ends by holding the injected knowledge against its controls, as islm eval --controls does; 0 is off."},
@@ -259,7 +268,7 @@ func table() []Key {
 
 // headKinds are the kinds of head that this version trains.
 func headKinds() []string {
-	return []string{sdk.KindClassify, sdk.KindMultilabel, sdk.KindPair, sdk.KindRegress, sdk.KindRank, sdk.KindEmbed, sdk.KindTag, sdk.KindSpan, sdk.KindQA, sdk.KindRelation}
+	return []string{sdk.KindClassify, sdk.KindMultilabel, sdk.KindPair, sdk.KindRegress, sdk.KindRank, sdk.KindEmbed, sdk.KindTag, sdk.KindSpan, sdk.KindQA, sdk.KindRelation, sdk.KindGenerate}
 }
 
 // defaultText names the default of a key that the table leaves open: nothing.

@@ -17,6 +17,8 @@ const (
 	// visibility mask, as K-BERT (Liu et al. 2020, "K-BERT: Enabling Language
 	// Representation with Knowledge Graph").
 	InjectText = "text"
+	// InjectPrompt writes facts before the text, as words of the input.
+	InjectPrompt = "prompt"
 )
 
 // Values of `knowledge.control`.
@@ -38,10 +40,17 @@ type KnowledgePlan struct {
 	EntitySize    int       `yaml:"entity_size"`   // width of the fusion; 0 = half the model's
 	TextFacts     int       `yaml:"text_facts"`    // most facts beside a mention
 	TextPieces    int       `yaml:"text_pieces"`   // most word pieces of a fact
+	PromptPieces  int       `yaml:"prompt_pieces"` // most word pieces of all facts before a text
 	Facts         int       `yaml:"facts"`         // most facts of an entity in the compiled view
 	FreezeBase    bool      `yaml:"freeze_base"`   // train heads and knowledge weights alone
 	LR            float64   `yaml:"lr"`            // of knowledge weights; 0 = train.lr
 	Control       string    `yaml:"control"`       // off | shuffled | zero
+}
+
+// Inside reports whether knowledge enters within the encoder: in another way than
+// as words of the input.
+func (k *KnowledgePlan) Inside() bool {
+	return slices.ContainsFunc(k.Inject, func(way string) bool { return way != InjectPrompt })
 }
 
 // Has reports whether knowledge enters in this way.
@@ -49,12 +58,12 @@ func (k *KnowledgePlan) Has(way string) bool { return slices.Contains(k.Inject, 
 
 // NeedsGraph reports whether a way needs linked entities.
 func (k *KnowledgePlan) NeedsGraph() bool {
-	return k.Has(InjectGazetteer) || k.Has(InjectEntity) || k.Has(InjectText)
+	return k.Has(InjectGazetteer) || k.Has(InjectEntity) || k.Has(InjectText) || k.Has(InjectPrompt)
 }
 
 // InjectWays lists the ways of injection in order.
 func InjectWays() []string {
-	return []string{InjectGazetteer, InjectFeatures, InjectEntity, InjectText}
+	return []string{InjectGazetteer, InjectFeatures, InjectEntity, InjectText, InjectPrompt}
 }
 
 // Mention is an entity of the graph found in a text, as bytes [Start, End).

@@ -24,6 +24,7 @@ type Plan struct {
 	Vocab     VocabPlan           `yaml:"vocab"`
 	FewShot   FewShotPlan         `yaml:"fewshot"`
 	Pretrain  PretrainPlan        `yaml:"pretrain"`
+	Generate  GeneratePlan        `yaml:"generate"`
 	Eval      EvalPlan            `yaml:"eval"`
 	Export    ExportPlan          `yaml:"export"`
 

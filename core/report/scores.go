@@ -32,7 +32,13 @@ func Scores(r *metric.Report) string {
 	if l := r.LanguageModel; l != nil {
 		t := Table{Min: 9, Header: []string{"", "log-loss", "perplexity", "tokens"}}
 		t.Rows = [][]string{nil, {"held out", three(l.LogLoss), strconv.FormatFloat(l.Perplexity, 'f', 2, 64), strconv.Itoa(l.Tokens)}}
-		return t.String()
+		if r.Text == nil {
+			return t.String()
+		}
+		w := r.Text
+		text := Table{Min: 9, Header: []string{"", "bleu", "chrf", "rouge-1", "rouge-2", "rouge-l", "exact", "support"}}
+		text.Rows = [][]string{nil, {"written", one(w.BLEU.Score), one(w.ChrF), three(w.ROUGE.One), three(w.ROUGE.Two), three(w.ROUGE.L), three(w.ExactMatch), strconv.Itoa(w.N)}}
+		return t.String() + "\n" + text.String()
 	}
 	if r.Regression != nil {
 		g := r.Regression
@@ -305,6 +311,8 @@ func taskOf(r *metric.Report) string {
 	kind, _, _ := strings.Cut(r.Task, ".")
 	return kind
 }
+
+func one(v float64) string { return strconv.FormatFloat(v, 'f', 1, 64) }
 
 func three(v float64) string { return strconv.FormatFloat(v, 'f', 3, 64) }
 

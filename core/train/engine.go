@@ -54,7 +54,7 @@ func (Engine) Predict(ctx context.Context, job *recipe.PredictJob) (_ []recipe.P
 	if size == 0 && job.Plan != nil {
 		size = job.Plan.Eval.BatchSize
 	}
-	return predict(ctx, m, job.Rows, size, bf16, func(done, all int) {
+	return predict(ctx, m, job.Rows, size, bf16, job.Generate, func(done, all int) {
 		if job.Observe != nil {
 			job.Observe(recipe.Event{Kind: recipe.EventPredict, Step: done, Steps: all})
 		}

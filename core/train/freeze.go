@@ -25,7 +25,7 @@ func freeze(m *model.Model, f recipe.Frozen) {
 // besides heads, injected knowledge and a pooler that the base did not have.
 func adapt(m *model.Model, method string) {
 	for _, p := range m.Params() {
-		free := p.Adapter() || p.Head != "" || p.Knowledge() || m.NewPooler && strings.HasPrefix(p.Name, "pooler.") ||
+		free := p.Adapter() || p.Head != "" && !p.Based() || p.Knowledge() || m.NewPooler && strings.HasPrefix(p.Name, "pooler.") ||
 			method == recipe.PeftBitFit && strings.HasSuffix(p.Name, ".bias")
 		p.Value.RequiresGrad(free)
 	}

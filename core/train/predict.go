@@ -11,6 +11,7 @@ import (
 	"github.com/islm-dev/islm/core/model"
 	"github.com/islm-dev/islm/core/recipe"
 	"github.com/islm-dev/islm/core/torch"
+	"github.com/islm-dev/islm/sdk"
 )
 
 const defaultPredictBatch = 32
@@ -18,11 +19,13 @@ const defaultPredictBatch = 32
 // predict runs all rows of a source through the model, without gradients and
 // dropout, and returns the predictions in the order of the source. progress is
 // called on the caller's goroutine.
-func predict(ctx context.Context, m *model.Model, rows recipe.Source, size int, bf16 bool, progress func(done, all int)) ([]recipe.Prediction, error) {
+//
+// With generation heads of kind generate.v0 write a text after each prompt too.
+func predict(ctx context.Context, m *model.Model, rows recipe.Source, size int, bf16 bool, generation *recipe.Generation, progress func(done, all int)) ([]recipe.Prediction, error) {
 	if size <= 0 {
 		size = defaultPredictBatch
 	}
-	p := &predictor{model: m, bf16: bf16, out: make([]recipe.Prediction, rows.Len()), seen: make([]bool, rows.Len())}
+	p := &predictor{model: m, bf16: bf16, generation: generation, out: make([]recipe.Prediction, rows.Len()), seen: make([]bool, rows.Len())}
 	feed := prefetch(ctx, rows.Batches(ctx, size))
 	defer feed.stop()
 	counts, ended := make(chan int, 16), make(chan error, 1)
@@ -57,10 +60,11 @@ func predict(ctx context.Context, m *model.Model, rows recipe.Source, size int, 
 
 // predictor collects what a model says.
 type predictor struct {
-	model *model.Model
-	bf16  bool
-	out   []recipe.Prediction
-	seen  []bool
+	model      *model.Model
+	bf16       bool
+	generation *recipe.Generation
+	out        []recipe.Prediction
+	seen       []bool
 }
 
 // all predicts the batches of a feed, inside torch.Do, and sends how many rows
@@ -94,8 +98,35 @@ func (p *predictor) batch(b *recipe.Batch) error {
 	if err != nil {
 		return err
 	}
+	if err := p.generate(b.Rows, said); err != nil {
+		return err
+	}
 	for i, one := range said {
 		p.out[b.Index[i]], p.seen[b.Index[i]] = one, true
+	}
+	return nil
+}
+
+// generate writes texts after the prompts of a batch, by heads that do that.
+func (p *predictor) generate(rows []*recipe.Encoded, said []recipe.Prediction) error {
+	if p.generation == nil {
+		return nil
+	}
+	for k, h := range p.model.Heads {
+		if h.Spec.Kind != sdk.KindGenerate {
+			continue
+		}
+		prompts := make([]*recipe.Encoded, len(rows))
+		for i, r := range rows {
+			prompts[i] = &recipe.Encoded{ID: r.ID, Key: r.Key, IDs: r.IDs[:r.Prompt(k)]}
+		}
+		texts, err := p.model.Generate(prompts, k, p.generation, p.bf16)
+		if err != nil {
+			return err
+		}
+		for i, text := range texts {
+			said[i].Heads[k].Generated = text
+		}
 	}
 	return nil
 }

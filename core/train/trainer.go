@@ -709,7 +709,7 @@ func (t *trainer) restoreBest() error {
 }
 
 func (t *trainer) predict(ctx context.Context, rows recipe.Source) ([]recipe.Prediction, error) {
-	return predict(ctx, t.model, rows, t.job.Plan.Eval.BatchSize, t.bf16, func(done, all int) {
+	return predict(ctx, t.model, rows, t.job.Plan.Eval.BatchSize, t.bf16, nil, func(done, all int) {
 		e := t.event(recipe.EventPredict)
 		e.Step, e.Steps = done, all
 		t.observe(e)

@@ -24,7 +24,7 @@ logits = []
 with torch.no_grad():
     for r in rows:
         ids = torch.tensor([r["ids"]])
-        more = {} if config.model_type in ("gpt2", "roberta") else {"token_type_ids": torch.tensor([r.get("types") or [0] * len(r["ids"])])}
+        more = {} if config.model_type in ("gpt2", "roberta", "distilbert", "llama") else {"token_type_ids": torch.tensor([r.get("types") or [0] * len(r["ids"])])}
         out = model(input_ids=ids, **more)
         both = torch.stack([out.start_logits, out.end_logits], -1) if "start_logits" in out else out.logits
         logits.append(both[0].tolist())

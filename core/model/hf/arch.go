@@ -32,12 +32,24 @@ func architectures() []Architecture {
 	}
 	return []Architecture{
 		{
+			ModelType: "albert", Class: "Albert", Prefix: "albert.", LM: "ForMaskedLM",
+			read: readAlbert, write: writeAlbert, encoder: encoderAlbert, lm: lmAlbert, parts: bertParts(),
+		},
+		{
 			ModelType: "bert", Class: "Bert", Prefix: "bert.", LM: "ForMaskedLM",
 			read: readBert, write: writeBert, encoder: encoderBert, lm: lmBert, parts: bertParts(),
 		},
 		{
+			ModelType: "distilbert", Class: "DistilBert", Prefix: "distilbert.", LM: "ForMaskedLM",
+			read: readDistilBert, write: writeDistilBert, encoder: encoderDistilBert, lm: lmDistilBert, parts: []string{"embeddings", "transformer"},
+		},
+		{
 			ModelType: "gpt2", Class: "GPT2", Prefix: "transformer.", Causal: true, LM: "LMHeadModel",
 			read: readGPT2, write: writeGPT2, encoder: encoderGPT2, lm: lmTied, parts: []string{"wte", "wpe", "h", "ln_f"},
+		},
+		{
+			ModelType: "llama", Class: "Llama", Prefix: "model.", Causal: true, LM: "ForCausalLM",
+			read: readLlama, write: writeLlama, encoder: encoderLlama, lm: lmTied, parts: []string{"embed_tokens", "layers", "norm"},
 		},
 		roberta("roberta", "Roberta"),
 		roberta("xlm-roberta", "XLMRoberta"),
@@ -74,7 +86,9 @@ func (c *Config) Causal() bool { return c.Arch().Causal }
 
 // OwnHeads reports whether each classifier has its own layer before the last
 // one, as RobertaForSequenceClassification, instead of BERT's pooler.
-func (c *Config) OwnHeads() bool { return c.ModelType == "roberta" || c.ModelType == "xlm-roberta" }
+func (c *Config) OwnHeads() bool {
+	return slices.Contains([]string{"roberta", "xlm-roberta", "distilbert"}, c.ModelType)
+}
 
 // Encoder lists the weights of the bare encoder in the order in which
 // transformers registers them, the pooler not among them.
@@ -91,7 +105,13 @@ func (c *Config) Words() string { return c.Encoder()[0].Name }
 // Layer gives the number of the layer that an encoder's weight belongs to, -1
 // for embeddings and what follows the last layer, which end tells apart.
 func (c *Config) Layer(name string) (layer int, end bool) {
-	for _, stem := range []string{"encoder.layer.", "h.", "layers."} {
+	if rest, ok := strings.CutPrefix(name, "encoder.albert_layer_groups."); ok {
+		group := 0
+		if _, err := fmt.Sscanf(rest, "%d.", &group); err == nil {
+			return (group+1)*c.Layers/max(1, c.Groups) - 1, false // the last one that shares the weights
+		}
+	}
+	for _, stem := range []string{"encoder.layer.", "transformer.layer.", "h.", "layers."} {
 		if rest, ok := strings.CutPrefix(name, stem); ok {
 			if _, err := fmt.Sscanf(rest, "%d.", &layer); err == nil {
 				return layer, false
@@ -106,8 +126,15 @@ func (c *Config) Layer(name string) (layer int, end bool) {
 func (c *Config) HeadWeights(tokens bool, k int64) []Tensor {
 	h := int64(c.HiddenSize)
 	switch {
+	case tokens && c.ModelType == "llama":
+		return []Tensor{{Name: "score.weight", Shape: []int64{k, h}}, {Name: "score.bias", Shape: []int64{k}}}
 	case tokens || !c.OwnHeads() && !c.Causal():
 		return []Tensor{{Name: "classifier.weight", Shape: []int64{k, h}}, {Name: "classifier.bias", Shape: []int64{k}}}
+	case c.ModelType == "distilbert":
+		return []Tensor{
+			{Name: "pre_classifier.weight", Shape: []int64{h, h}}, {Name: "pre_classifier.bias", Shape: []int64{h}},
+			{Name: "classifier.weight", Shape: []int64{k, h}}, {Name: "classifier.bias", Shape: []int64{k}},
+		}
 	case c.Causal():
 		return []Tensor{{Name: "score.weight", Shape: []int64{k, h}}}
 	}
@@ -183,11 +210,22 @@ func encoderGPT2(c *Config) []Tensor {
 const (
 	BertLM  = "cls.predictions."
 	PlainLM = "lm_head."
+
+	albertLM = "predictions."
+	distilLM = "vocab_"
 )
+
+// OfLMHead reports whether a weight of a folder, or of a head, belongs to a language
+// model.
+func OfLMHead(name string) bool {
+	return slices.ContainsFunc([]string{BertLM, PlainLM, albertLM, distilLM}, func(p string) bool { return strings.HasPrefix(name, p) })
+}
 
 // DecoderBias reports the bias of a decoder that transforms first, which
 // transformers knows under a second name when the decoder is not tied.
-func DecoderBias(name string) bool { return name == BertLM+"bias" || name == PlainLM+"bias" }
+func DecoderBias(name string) bool {
+	return name == BertLM+"bias" || name == PlainLM+"bias" || name == albertLM+"bias"
+}
 
 func lmBert(c *Config) []Tensor {
 	return transformed(c, BertLM+"transform.dense", BertLM+"transform.LayerNorm", BertLM)

@@ -41,6 +41,16 @@ type Config struct {
 	TypeVocab    int
 	Act          string // gelu | gelu_new | relu | tanh | silu
 
+	EmbeddingSize int // of ALBERT's embeddings, before they are widened; elsewhere HiddenSize
+	Groups        int // of ALBERT: sets of weights that the layers share; elsewhere 0
+
+	// Of Llama.
+	KeyHeads      int // heads of keys and values
+	HeadSize      int // width of a head
+	Rope          Rope
+	AttentionBias bool
+	FeedBias      bool
+
 	// FirstPosition is the row of the position embeddings of the first token:
 	// after the padding id in RoBERTa, else 0.
 	FirstPosition int
@@ -52,7 +62,8 @@ type Config struct {
 	InitRange         float64
 	LayerNormEps      float64
 	PadTokenID        int
-	TieWords          bool // a language-model head uses the word embeddings
+	TieWords          bool    // a language-model head uses the word embeddings
+	EndTokens         []int32 // eos_token_id: ids that end a text
 
 	Labels      []string // id2label in order of the ids; nil when absent
 	ProblemType string   // "" | single_label_classification | multi_label_classification | regression
@@ -74,7 +85,7 @@ func (c *Config) HeadDropout() float64 {
 func (c *Config) Clone() *Config {
 	d := *c
 	d.Labels, d.Requires = slices.Clone(c.Labels), slices.Clone(c.Requires)
-	d.rest = maps.Clone(c.rest)
+	d.rest, d.EndTokens = maps.Clone(c.rest), slices.Clone(c.EndTokens)
 	if c.ClassifierDropout != nil {
 		v := *c.ClassifierDropout
 		d.ClassifierDropout = &v
@@ -135,17 +146,21 @@ func ParseConfig(name string, data []byte) (*Config, sdk.Diagnostics) {
 	c.HiddenDropout, c.AttentionDropout, c.InitRange = 0.1, 0.1, 0.02
 	arch := c.Arch()
 	arch.read(&p, c)
-	if c.HiddenSize > 0 && c.Heads > 0 && c.HiddenSize%c.Heads != 0 {
+	if c.HiddenSize > 0 && c.Heads > 0 && c.HeadSize == 0 && c.HiddenSize%c.Heads != 0 {
 		p.fail("model.config", "num_attention_heads", fmt.Sprintf("hidden_size %d is not a multiple of num_attention_heads %d", c.HiddenSize, c.Heads), "")
 	}
 	if !slices.Contains([]string{"gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "tanh", "silu", "swish"}, c.Act) {
 		p.fail("model.config", "hidden_act", "unknown activation "+strconv.Quote(c.Act), "known: gelu, gelu_new, gelu_pytorch_tanh, relu, tanh, silu")
 	}
+	if c.EmbeddingSize == 0 {
+		c.EmbeddingSize = c.HiddenSize
+	}
 	p.positive("initializer_range", &c.InitRange)
 	p.get("pad_token_id", &c.PadTokenID)
 	p.get("problem_type", &c.ProblemType)
-	c.TieWords = true
+	c.TieWords = c.ModelType != "llama"
 	p.get("tie_word_embeddings", &c.TieWords)
+	c.EndTokens = p.ids("eos_token_id", c.VocabSize)
 	c.Labels = p.labels()
 	var own struct {
 		Requires []string `json:"requires"`
@@ -286,6 +301,27 @@ func (p *parser) positive(key string, into *float64) {
 	if *into <= 0 || *into > 10 {
 		p.fail("model.config", key, fmt.Sprintf("%s is %g, not a small positive number", key, *into), "")
 	}
+}
+
+// ids reads an id or a list of ids; those beyond the vocabulary are left out, as
+// many configs carry another tokenizer's.
+func (p *parser) ids(key string, vocab int) (ids []int32) {
+	if !p.has(key) {
+		return nil
+	}
+	var all []int
+	if bytes.HasPrefix(bytes.TrimSpace(p.raw[key]), []byte("[")) {
+		p.get(key, &all)
+	} else {
+		all = make([]int, 1)
+		p.get(key, &all[0])
+	}
+	for _, id := range all {
+		if id >= 0 && id < vocab {
+			ids = append(ids, int32(id))
+		}
+	}
+	return ids
 }
 
 func (p *parser) labels() []string {

@@ -85,6 +85,12 @@ func (c *Cut) shape(cfg *Config) (*Config, error) {
 			c.Layers = append(c.Layers, i)
 		}
 	}
+	if cfg.KeyHeads > 0 && (c.Hidden > 0 || c.Heads > 0) {
+		return nil, fmt.Errorf("a model of type %s has no narrower student: choose student.layers alone", cfg.ModelType)
+	}
+	if cfg.Groups > 0 && !c.Scratch && len(c.Layers) < cfg.Layers {
+		return nil, fmt.Errorf("the layers of a %s share their weights: there are none to choose from", cfg.ModelType)
+	}
 	for _, l := range c.Layers {
 		if l < 0 || !c.Scratch && l >= cfg.Layers {
 			return nil, fmt.Errorf("student.layers names layer %d, the teacher's are 0-%d", l, cfg.Layers-1)
@@ -113,7 +119,7 @@ func (c *Cut) shape(cfg *Config) (*Config, error) {
 		small.Intermediate = cfg.Intermediate * small.HiddenSize / cfg.HiddenSize
 	}
 	if c.Scratch {
-		small.Labels, small.ProblemType, small.Architecture = nil, "", "BertModel"
+		small.Labels, small.ProblemType, small.Architecture = nil, "", small.Arch().Class+"Model"
 		return small, nil
 	}
 	if small.HiddenSize > cfg.HiddenSize || small.Intermediate > cfg.Intermediate {

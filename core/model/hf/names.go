@@ -32,6 +32,9 @@ func (t Tensor) Elements() int64 {
 // Pooler lists the pooler's two weights.
 func (c *Config) Pooler() []Tensor {
 	h := int64(c.HiddenSize)
+	if c.ModelType == "albert" {
+		return []Tensor{{Name: "pooler.weight", Shape: []int64{h, h}}, {Name: "pooler.bias", Shape: []int64{h}}}
+	}
 	return []Tensor{{Name: "pooler.dense.weight", Shape: []int64{h, h}}, {Name: "pooler.dense.bias", Shape: []int64{h}}}
 }
 
@@ -71,7 +74,7 @@ func buffer(name string) bool {
 // otherHead reports weights of task heads that islm does not read from a base:
 // the masked-LM head, next-sentence head, question answering.
 func otherHead(name string) bool {
-	for _, p := range []string{"cls.", "classifier.", "qa_outputs.", "lm_head.", "predictions.", "score."} {
+	for _, p := range []string{"cls.", "classifier.", "qa_outputs.", "lm_head.", "predictions.", "score.", "pre_classifier.", "vocab_", "sop_classifier."} {
 		if strings.HasPrefix(name, p) {
 			return true
 		}

@@ -215,8 +215,12 @@ func Check(dir string, cfg *Config, w *Weights, known func(name string) bool) (d
 				Remedy:  "config.json and weights belong to different models: fetch the folder again",
 			})
 		}
-		if word.Shape[1] != int64(cfg.HiddenSize) {
-			mismatch("hidden_size", cfg.HiddenSize, word.Shape[1])
+		if word.Shape[1] != int64(cfg.EmbeddingSize) {
+			key := "hidden_size"
+			if cfg.EmbeddingSize != cfg.HiddenSize {
+				key = "embedding_size"
+			}
+			mismatch(key, cfg.EmbeddingSize, word.Shape[1])
 			return diags // every other shape would differ for the same reason
 		}
 		if word.Shape[0] != int64(cfg.VocabSize) {

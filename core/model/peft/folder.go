@@ -20,13 +20,15 @@ func ModelConfig(dir, base string, c *Config) (*hf.Config, sdk.Diagnostics) {
 	if cfg == nil {
 		return nil, diags
 	}
-	switch c.TaskType {
+	switch arch := cfg.Arch(); c.TaskType {
 	case "SEQ_CLS":
-		cfg.Architecture = "BertForSequenceClassification"
+		cfg.Architecture = arch.Class + "ForSequenceClassification"
 	case "TOKEN_CLS":
-		cfg.Architecture = "BertForTokenClassification"
+		cfg.Architecture = arch.Class + "ForTokenClassification"
 	case "QUESTION_ANS":
-		cfg.Architecture, cfg.Labels = "BertForQuestionAnswering", nil
+		cfg.Architecture, cfg.Labels = arch.Class+"ForQuestionAnswering", nil
+	case "CAUSAL_LM":
+		cfg.Architecture = arch.Class + arch.LM
 		return cfg, diags
 	default:
 		return cfg, diags
@@ -37,8 +39,11 @@ func ModelConfig(dir, base string, c *Config) (*hf.Config, sdk.Diagnostics) {
 		return nil, diags
 	}
 	defer file.Close()
-	e, ok := file.Entry(c.Prefix() + "classifier.bias")
-	if ok && len(e.Shape) == 1 && int(e.Shape[0]) != len(cfg.Labels) {
+	for _, last := range []string{"classifier.weight", "classifier.out_proj.weight", "score.weight"} {
+		e, ok := file.Entry(c.Prefix() + last)
+		if !ok || len(e.Shape) != 2 || int(e.Shape[0]) == len(cfg.Labels) {
+			continue
+		}
 		cfg.Labels = nil
 		for i := range e.Shape[0] {
 			cfg.Labels = append(cfg.Labels, fmt.Sprintf("LABEL_%d", i))
