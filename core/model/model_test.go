@@ -538,7 +538,7 @@ func TestBadHeads(t *testing.T) {
 		"unknown pooling":       {Name: "h", Kind: sdk.KindClassify, Labels: []string{"a", "b"}, Pooling: "sum"},
 		"not in [0, 1)":         {Name: "h", Kind: sdk.KindClassify, Labels: []string{"a", "b"}, Dropout: &drop},
 		"is negative":           {Name: "h", Kind: sdk.KindClassify, Labels: []string{"a", "b"}, Weight: -1},
-		"cannot train":          {Name: "h", Kind: sdk.KindSpan, Labels: []string{"a", "b"}},
+		"cannot train":          {Name: "h", Kind: "lattice.v0", Labels: []string{"a", "b"}},
 		"empty or taken":        {Kind: sdk.KindClassify, Labels: []string{"a", "b"}},
 	} {
 		require.NoError(t, torch.Do(func() {
