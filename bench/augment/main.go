@@ -7,6 +7,9 @@
 // alternate (A B A B …), because machines drift; run it with nothing else
 // running. Loading is not counted; every variant is made with its provenance.
 // Without -python there is no peer, without -wordnet no row on synonyms.
+//
+// NLTK's tagger, which SynonymAug runs over every sentence, comes from the Go
+// module github.com/jdkato/prose/v2, which has its weights (averaged_perceptron_tagger).
 package main
 
 import (
@@ -71,8 +74,8 @@ type config struct {
 func main() {
 	var c config
 	flag.StringVar(&c.sentences, "sentences", "plugins/finance/data/news.train.jsonl", `lines {"text": …, "labels": …}; those in English are taken`)
-	flag.StringVar(&c.wordnet, "wordnet", "", "folder with WordNet's data files")
-	flag.StringVar(&c.python, "python", "", "Python with nlpaug (NLTK_DATA names its WordNet)")
+	flag.StringVar(&c.wordnet, "wordnet", "", "folder with WordNet's data files, such as /usr/share/wordnet of Debian's wordnet-base and wordnet-sense-index")
+	flag.StringVar(&c.python, "python", "", "Python with nlpaug and nltk")
 	flag.StringVar(&c.out, "out", "", "append the result as one line to this file")
 	flag.Float64Var(&c.seconds, "seconds", 3, "time of one measurement")
 	flag.IntVar(&c.rounds, "rounds", 3, "measurements of each system")
@@ -266,8 +269,21 @@ func peer(ctx context.Context, c config, data []sdk.Example) ([]Run, string, err
 	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, "", err
 	}
+	nltk, err := os.MkdirTemp("", "nltk-data")
+	if err != nil {
+		return nil, "", err
+	}
+	defer os.RemoveAll(nltk) //nolint:errcheck // a temporary folder
+	if err := writeTagger(ctx, nltk); err != nil {
+		return nil, "", fmt.Errorf("fetch NLTK's tagger: %w", err)
+	}
+	if c.wordnet != "" {
+		if err := copyWordNet(c.wordnet, nltk); err != nil {
+			return nil, "", fmt.Errorf("give NLTK its WordNet: %w", err)
+		}
+	}
 	cmd := exec.CommandContext(ctx, c.python, "bench/peers/augment.py", f.Name(), fmt.Sprint(c.seconds))
-	cmd.Env = append(os.Environ(), "OMP_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1")
+	cmd.Env = append(os.Environ(), "OMP_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1", "NLTK_DATA="+nltk+string(os.PathListSeparator)+os.Getenv("NLTK_DATA"))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
@@ -275,10 +291,14 @@ func peer(ctx context.Context, c config, data []sdk.Example) ([]Run, string, err
 	}
 	var result struct {
 		Version string
+		Missing string // why a row is left out
 		Runs    []Run
 	}
 	if err := json.Unmarshal(out, &result); err != nil {
 		return nil, "", fmt.Errorf("read the peer's result: %w", err)
+	}
+	if result.Missing != "" {
+		fmt.Fprintln(os.Stderr, "bench/augment: the peer left out", result.Missing)
 	}
 	return result.Runs, result.Version, nil
 }
