@@ -99,6 +99,13 @@ func (p *Pack) CheckTests() sdk.Diagnostics {
 				ds.Add(d)
 			}
 		}
+		if t := r.Tests; len(t.Fires)+len(t.Silent)+len(t.Labels) == 0 {
+			d := r.doc.At(r.path)
+			d.Code, d.Summary = "rules.tests", fmt.Sprintf("rule %q has no tests", r.ID)
+			d.Remedy = fmt.Sprintf("tests: {fires: [%d texts or more with what becomes of them], silent: [%d], labels: [%d]}; 'islm rules new' writes a pack that shows how", MinFires, MinSilent, MinLabels)
+			ds.Add(d)
+			continue
+		}
 		lack(len(r.Tests.Fires), MinFires, "in which it fires", "fires: [{in: TEXT, out: [OUTCOME, …]}, …]")
 		if _, trained := r.Action.(edit.Trained); !trained || r.Where != "" { // without a condition it acts on every text
 			lack(len(r.Tests.Silent), MinSilent, "in which it must not", "silent: [TEXT, …]")

@@ -194,6 +194,7 @@ func (e *AugmentControls) active(ctx context.Context, plan *recipe.Plan, c *corp
 	if err := ds.Err(); err != nil {
 		return nil, err
 	}
+	defer r.close() //nolint:errcheck // only read
 	all := r.shared
 	all.Take = func(_ string, rule *augment.CompiledRule) bool { return rule.Kind != codeKind }
 	engine, _ := augment.NewEngine(r.packs, all) // its warnings are those of the run's engine

@@ -13,9 +13,12 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/islm-dev/islm/augment"
 	"github.com/islm-dev/islm/augment/share"
 	"github.com/islm-dev/islm/core/catalog"
+	"github.com/islm-dev/islm/core/recipe"
 	"github.com/islm-dev/islm/sdk"
 )
 
@@ -70,6 +73,46 @@ func (s *shelf) pack(ctx context.Context, name string) (p *augment.Pack, locked 
 	return p, true, ds, nil
 }
 
+// PackShelf finds packs by name outside of runs: those of the lock, then those
+// of installed plugins.
+type PackShelf struct {
+	Home    string // ISLM_HOME
+	Catalog *catalog.Catalog
+	Log     hclog.Logger
+}
+
+// Load gives the pack of that name, or the packs of the plugin of that name; none
+// when there is neither. known are the names that it would find.
+func (s PackShelf) Load(ctx context.Context, name string) (out []*augment.Pack, known []string, ds sdk.Diagnostics, err error) {
+	locked, ds, err := openShelf(s.Home)
+	if err != nil || ds.HasErrors() {
+		return nil, nil, ds, err
+	}
+	if p, found, more, err := locked.pack(ctx, name); found || err != nil {
+		if ds = append(ds, more...); p != nil {
+			out = []*augment.Pack{p}
+		}
+		return out, nil, ds, err
+	}
+	known = locked.names()
+	installed, _ := s.Catalog.List() // what is wrong with other plugins is no matter here
+	for _, e := range installed {
+		if known = append(known, e.Name); e.Name != name {
+			continue
+		}
+		plan := &recipe.Plan{}
+		plan.Domain.Names = []string{name}
+		ps, more, err := launchAll(ctx, s.Catalog, plan, s.Home, s.Log)
+		defer ps.close()
+		if ds = append(ds, more...); err != nil {
+			return nil, known, ds, err
+		}
+		out, _, more, err = ps.packs(ctx)
+		return out, known, append(ds, more...), err
+	}
+	return nil, known, ds, nil
+}
+
 // digests are the contents that a run varies its examples with, under the keys
 // of the plan that name them.
 func (r *rules) digests() map[string]string {
@@ -84,8 +127,11 @@ func (r *rules) digests() map[string]string {
 		out["augment.code."+c.name()] = c.digest
 	}
 	for _, s := range r.stages {
-		if s.Kind == "thesaurus" {
+		switch s.Kind {
+		case "thesaurus":
 			out["augment.wordnet"] = s.Digest
+		case "rules-graph":
+			out["knowledge.kg"] = s.Digest
 		}
 	}
 	return out

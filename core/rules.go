@@ -12,6 +12,7 @@ import (
 	"github.com/islm-dev/islm/augment/kind"
 	"github.com/islm-dev/islm/augment/packs"
 	"github.com/islm-dev/islm/core/corpus"
+	"github.com/islm-dev/islm/core/kg"
 	"github.com/islm-dev/islm/core/recipe"
 	"github.com/islm-dev/islm/core/report"
 	"github.com/islm-dev/islm/sdk"
@@ -26,6 +27,7 @@ type rules struct {
 	code   []*codeRule
 	mixup  *augment.Engine // of rules of kind mixup.v0; nil = none
 	mixers []mixer         // those rules
+	view   *kg.View        // of knowledge.kg, for packs that ask a graph; nil = none
 	shared augment.Options // of every engine of the run
 }
 
@@ -59,7 +61,7 @@ func openRules(ctx context.Context, plan *recipe.Plan, ps plugins, home string) 
 	if ds.HasErrors() {
 		return nil, ds, nil
 	}
-	graph, more, err := ps.graph(ctx, chosen)
+	graph, more, err := r.graph(ctx, plan, ps, chosen, home)
 	if ds = append(ds, more...); err != nil || ds.HasErrors() {
 		return nil, ds, err
 	}
@@ -124,10 +126,27 @@ func leftOut(without []string, chosen []*augment.Pack) (skip []string, ds sdk.Di
 	return without, ds
 }
 
-// graph is the knowledge graph of the plugins, for packs that ask one; else nil.
-func (ps plugins) graph(ctx context.Context, chosen []*augment.Pack) (augment.Graph, sdk.Diagnostics, error) {
+// close lets go of the graph that rules ask.
+func (r *rules) close() error {
+	if r == nil || r.view == nil {
+		return nil
+	}
+	return r.view.Close()
+}
+
+// graph is what packs ask that ask a graph: that of knowledge.kg, else the facts
+// of the plugins; else nil.
+func (r *rules) graph(ctx context.Context, plan *recipe.Plan, ps plugins, chosen []*augment.Pack, home string) (augment.Graph, sdk.Diagnostics, error) {
 	if !slices.ContainsFunc(chosen, func(p *augment.Pack) bool { return p.Needs().Graph }) {
 		return nil, nil, nil
+	}
+	if dir := plan.Knowledge.KG; dir != "" {
+		var err error
+		if r.view, err = OpenGraph(ctx, dir, home); err != nil {
+			return nil, nil, err
+		}
+		r.stages = append(r.stages, Stage{"rules-graph", "sha256:" + r.view.Digest(), dir, true})
+		return kg.GraphOf(r.view), nil, nil
 	}
 	var entities []sdk.Entity
 	var facts []sdk.Fact

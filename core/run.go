@@ -117,6 +117,14 @@ func (r *Run) run(ctx context.Context, stages []stage) (*Result, error) {
 	defer r.plugins.close()
 	defer r.closeTeachers()
 	defer func() {
+		if r.data == nil {
+			return
+		}
+		if err := r.data.rules.close(); err != nil {
+			r.Log.Warn("close the graph of the rules", "error", err)
+		}
+	}()
+	defer func() {
 		if err := r.knowledge.close(); err != nil {
 			r.Log.Warn("close the knowledge graph", "error", err)
 		}

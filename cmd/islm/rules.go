@@ -23,8 +23,9 @@ func (a *app) rules() *cobra.Command {
 		Long: `A rule pack is a folder of YAML with its tests inside. It varies training data
 without harm to labels, labels new text, and checks a model's behaviour.
 
-PACK is a folder with pack.yaml, a plugin's folder, or the name of a pack that
-comes with islm: ` + strings.Join(packs.Names(), ", ") + "."}
+PACK is a folder with pack.yaml, a plugin's folder, or a name: of a pack of
+islm.lock.yaml, of an installed plugin, or of a pack that comes with islm:
+` + strings.Join(packs.Names(), ", ") + "."}
 	cmd.AddCommand(a.rulesNew(), a.rulesLint(), a.rulesTest(), a.rulesPreview(), a.rulesExplain(), a.rulesApply(), a.rulesStats())
 	cmd.AddCommand(a.rulesLabel(), a.rulesCheck())
 	cmd.AddCommand(a.rulesShare()...)
@@ -37,22 +38,25 @@ func packNames(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirec
 }
 
 // loadPacks loads the packs that arguments name, with what is wrong with them.
-func loadPacks(names []string) ([]*augment.Pack, sdk.Diagnostics) {
+func (a *app) loadPacks(cmd *cobra.Command, names []string) ([]*augment.Pack, sdk.Diagnostics, error) {
 	var out []*augment.Pack
 	var ds sdk.Diagnostics
 	for _, name := range names {
-		some, more := loadPack(name)
+		some, more, err := a.loadPack(cmd, name)
 		out, ds = append(out, some...), append(ds, more...)
+		if err != nil {
+			return nil, ds, err
+		}
 	}
-	return out, ds
+	return out, ds, nil
 }
 
-func loadPack(name string) ([]*augment.Pack, sdk.Diagnostics) {
-	one := func(p *augment.Pack, ds sdk.Diagnostics) ([]*augment.Pack, sdk.Diagnostics) {
+func (a *app) loadPack(cmd *cobra.Command, name string) ([]*augment.Pack, sdk.Diagnostics, error) {
+	one := func(p *augment.Pack, ds sdk.Diagnostics) ([]*augment.Pack, sdk.Diagnostics, error) {
 		if p == nil {
-			return nil, ds
+			return nil, ds, nil
 		}
-		return []*augment.Pack{p}, ds
+		return []*augment.Pack{p}, ds, nil
 	}
 	isFile := func(parts ...string) bool {
 		info, err := os.Stat(filepath.Join(parts...))
@@ -62,19 +66,34 @@ func loadPack(name string) ([]*augment.Pack, sdk.Diagnostics) {
 	case isFile(name, augment.PackFile):
 		return one(augment.LoadDir(name, augment.LoadOptions{}))
 	case isFile(name, sdk.ManifestFile):
-		return loadDomainRules(name)
+		ps, ds := loadDomainRules(name)
+		return ps, ds, nil
 	case slices.Contains(packs.Names(), name):
 		return one(packs.Load(name))
 	}
 	if info, err := os.Stat(name); err == nil && info.IsDir() {
 		return one(augment.LoadDir(name, augment.LoadOptions{}))
 	}
+	home, err := a.home()
+	if err != nil {
+		return nil, nil, err
+	}
+	cat, err := a.catalog(cmd, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	shelf := core.PackShelf{Home: home, Catalog: cat, Log: a.logger()}
+	some, known, ds, err := shelf.Load(cmd.Context(), name)
+	if some != nil || err != nil || ds.HasErrors() {
+		return some, ds, err
+	}
+	known = append(packs.Names(), known...)
 	d := sdk.Diagnostic{Severity: sdk.Error, Code: "pack.read", File: name, Summary: "there is no such pack",
-		Remedy: "name a folder with pack.yaml, a plugin's folder, or one of: " + strings.Join(packs.Names(), ", ")}
-	if near := sdk.Nearest(name, packs.Names()); near != "" {
+		Remedy: "name a folder with pack.yaml, a plugin's folder, or one of: " + strings.Join(known, ", ")}
+	if near := sdk.Nearest(name, known); near != "" {
 		d.Remedy = fmt.Sprintf("did you mean %q? (%s)", near, d.Remedy)
 	}
-	return nil, sdk.Diagnostics{d}
+	return nil, sdk.Diagnostics{d}, nil
 }
 
 // loadDomainRules loads the rules of a plugin from its folder.
@@ -94,14 +113,15 @@ func loadDomainRules(dir string) ([]*augment.Pack, sdk.Diagnostics) {
 
 // ruleFlags say which packs work on which data, and how.
 type ruleFlags struct {
-	in     string
-	head   string
-	mode   string
-	seed   uint64
-	epoch  int
-	limit  int
-	skip   []string
-	domain []string
+	in      string
+	head    string
+	classes bool // the rules change classes of head
+	mode    string
+	seed    uint64
+	epoch   int
+	limit   int
+	skip    []string
+	domain  []string
 }
 
 func (f *ruleFlags) register(cmd *cobra.Command) {
@@ -118,8 +138,11 @@ func (f *ruleFlags) register(cmd *cobra.Command) {
 }
 
 // engine loads the packs and makes the engine.
-func (f *ruleFlags) engine(a *app, names []string, opt augment.Options) (*augment.Engine, []*augment.Pack, error) {
-	ps, ds := loadPacks(names)
+func (f *ruleFlags) engine(a *app, cmd *cobra.Command, names []string, opt augment.Options) (*augment.Engine, []*augment.Pack, error) {
+	ps, ds, err := a.loadPacks(cmd, names)
+	if err != nil {
+		return nil, nil, err
+	}
 	opt.Seed, opt.Skip = f.seed, f.skip
 	var e *augment.Engine
 	if !ds.HasErrors() {
@@ -133,8 +156,30 @@ func (f *ruleFlags) engine(a *app, names []string, opt augment.Options) (*augmen
 	a.problems(ds)
 	if f.head == "" {
 		f.head = onlyHead(ps)
+		f.classes = changes(ps, f.head)
 	}
 	return e, ps, nil
+}
+
+// name gives the bare label of an example to the head of --head, unless that has
+// a label already, or is known to have classes and the label is none.
+func (f *ruleFlags) name(ex *sdk.Example) {
+	l, bare := ex.Labels[""]
+	if !bare || f.head == "" || f.classes && (l.Tags != nil || l.Spans != nil) {
+		return
+	}
+	if _, has := ex.Labels[f.head]; has {
+		return
+	}
+	delete(ex.Labels, "")
+	ex.Labels[f.head] = l
+}
+
+// changes reports whether a rule changes the classes of a head.
+func changes(ps []*augment.Pack, head string) bool {
+	return slices.ContainsFunc(ps, func(p *augment.Pack) bool {
+		return slices.ContainsFunc(p.Rules, func(r *augment.CompiledRule) bool { return len(r.Labels.Change[head]) > 0 })
+	})
 }
 
 // onlyHead is the head that the rules name, if all name the same one.
@@ -201,10 +246,7 @@ func (f *ruleFlags) data(ctx context.Context, a *app, cmd *cobra.Command) (iter.
 				if ex.ID == "" {
 					ex.ID = fmt.Sprintf("%d", max(ex.Line, n))
 				}
-				if l, bare := ex.Labels[""]; bare && f.head != "" {
-					delete(ex.Labels, "")
-					ex.Labels[f.head] = l
-				}
+				f.name(&ex)
 			}
 			if !yield(ex, err) {
 				return

@@ -48,7 +48,7 @@ the number of workers. Each variant says in its field meta which rules made it.`
 				return err
 			}
 			defer closeAll()
-			e, _, err := f.engine(a, args, augment.Options{Resources: r, Bare: bare})
+			e, _, err := f.engine(a, cmd, args, augment.Options{Resources: r, Bare: bare})
 			if err != nil {
 				return err
 			}
@@ -145,9 +145,10 @@ func exampleWriter(w io.Writer, conll bool, bare string) func(*sdk.Example) erro
 		for _, t := range ex.Tokens {
 			row.Tokens = append(row.Tokens, ex.Text[t.Start:t.End])
 		}
+		_, taken := ex.Labels[""]
 		for _, h := range sortedNames(ex.Labels) {
 			l := ex.Labels[h]
-			if h != "" && h != bare {
+			if h != "" && (h != bare || taken) {
 				if row.Labels == nil {
 					row.Labels = map[string]any{}
 				}

@@ -37,7 +37,10 @@ fails in more than --tolerance of its cases.`,
 			if model == "" {
 				return usageError{errors.New("name the model with --model DIR")}
 			}
-			ps, ds := loadPacks(args)
+			ps, ds, err := a.loadPacks(cmd, args)
+			if err != nil {
+				return err
+			}
 			if err := ds.Err(); err != nil {
 				return err
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/islm-dev/islm/augment"
 	"github.com/islm-dev/islm/augment/edit"
 	"github.com/islm-dev/islm/augment/kind"
+	"github.com/islm-dev/islm/core"
 	"github.com/islm-dev/islm/core/kg"
 	"github.com/islm-dev/islm/sdk"
 )
@@ -23,8 +24,11 @@ func (a *app) rulesLint() *cobra.Command {
 		Use: "lint PACK…", Short: "Check packs without running them: keys, expressions, conditions, lists, tests that are missing",
 		Example: "  islm rules lint my-pack\n  islm rules lint plugins/finance eda",
 		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: packNames,
-		RunE: func(_ *cobra.Command, args []string) error {
-			ps, ds := loadPacks(args)
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ps, ds, err := a.loadPacks(cmd, args)
+			if err != nil {
+				return err
+			}
 			rules := 0
 			for _, p := range ps {
 				rules += len(p.Rules)
@@ -36,7 +40,11 @@ func (a *app) rulesLint() *cobra.Command {
 			if err := a.findings(ds); err != nil {
 				return err
 			}
-			a.say("%d rules in %d packs, no errors", rules, len(ps))
+			of := "packs"
+			if len(ps) == 1 {
+				of = "pack"
+			}
+			a.say("%d rules in %d %s, no errors", rules, len(ps), of)
 			return nil
 		},
 	}
@@ -73,7 +81,10 @@ away): some test must fail, else that part of the rule is untested.`,
 		Example: "  islm rules test my-pack\n  islm rules test plugins/finance --rule other-company --no-mutants\n  islm rules test eda --junit report.xml",
 		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: packNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ps, ds := loadPacks(args)
+			ps, ds, err := a.loadPacks(cmd, args)
+			if err != nil {
+				return err
+			}
 			if err := ds.Err(); err != nil {
 				return err
 			}
@@ -166,11 +177,11 @@ type resourceFlags struct {
 
 func (f *resourceFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.wordnet, "wordnet", "", "folder with WordNet's data files (data.noun, index.noun, …), for rules that want a thesaurus")
-	cmd.Flags().StringVar(&f.kg, "kg", "", "compiled knowledge graph (a view of 'islm kg import'), for rules that ask one")
+	cmd.Flags().StringVar(&f.kg, "kg", "", "knowledge graph, as 'islm kg import' makes it, for rules that ask one")
 }
 
 // open opens them; the function closes them.
-func (f *resourceFlags) open(*app, *cobra.Command) (r edit.Resources, closeAll func(), err error) {
+func (f *resourceFlags) open(a *app, cmd *cobra.Command) (r edit.Resources, closeAll func(), err error) {
 	closeAll = func() {}
 	if f.wordnet != "" {
 		if r.Thesaurus, err = kind.OpenWordNet(f.wordnet); err != nil {
@@ -178,7 +189,11 @@ func (f *resourceFlags) open(*app, *cobra.Command) (r edit.Resources, closeAll f
 		}
 	}
 	if f.kg != "" {
-		view, err := kg.OpenView(f.kg)
+		home, err := a.home()
+		if err != nil {
+			return r, closeAll, err
+		}
+		view, err := core.OpenGraph(cmd.Context(), f.kg, home)
 		if err != nil {
 			return r, closeAll, err
 		}
@@ -206,7 +221,7 @@ func (a *app) rulesStats() *cobra.Command {
 				return err
 			}
 			defer closeAll()
-			e, _, err := f.engine(a, args, augment.Options{Resources: r})
+			e, _, err := f.engine(a, cmd, args, augment.Options{Resources: r})
 			if err != nil {
 				return err
 			}

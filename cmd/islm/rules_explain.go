@@ -28,7 +28,7 @@ func (a *app) rulesExplain() *cobra.Command {
 				return err
 			}
 			defer closeAll()
-			e, ps, err := f.engine(a, args, augment.Options{Resources: r})
+			e, ps, err := f.engine(a, cmd, args, augment.Options{Resources: r})
 			if err != nil {
 				return err
 			}

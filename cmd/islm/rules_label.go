@@ -47,7 +47,7 @@ model sees it; where the input has labels, also how often it is.`,
 				return err
 			}
 			defer closeAll()
-			e, _, err := f.engine(a, args, augment.Options{Resources: r, Votes: true})
+			e, _, err := f.engine(a, cmd, args, augment.Options{Resources: r, Votes: true})
 			if err != nil {
 				return err
 			}

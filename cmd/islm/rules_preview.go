@@ -65,7 +65,7 @@ func (a *app) rulesPreview() *cobra.Command {
 				return err
 			}
 			defer closeAll()
-			e, _, err := f.engine(a, args, augment.Options{Resources: r})
+			e, _, err := f.engine(a, cmd, args, augment.Options{Resources: r})
 			if err != nil {
 				return err
 			}
