@@ -344,13 +344,13 @@ type fitted struct {
 func (f *fewShot) fit(ctx context.Context, method string, learn []int, seed uint64, dir string) (*fitted, error) {
 	y := classes(f.y, learn)
 	k := len(f.spec.Labels)
-	m := &fitted{dir: f.run.base.Dir}
+	m := &fitted{dir: f.run.data.base}
 	switch method {
 	case MethodFinetune:
 		plan := f.plan(seed)
 		plan.Train.Epochs, plan.Train.LR = f.run.plan.FewShot.Epochs, 5e-5
 		m.dir = dir
-		return m, f.job(ctx, plan, f.run.base.Dir, f.spec, &fewRows{f, learn, plan.Train.BatchSize, seed}, dir)
+		return m, f.job(ctx, plan, f.run.data.base, f.spec, &fewRows{f, learn, plan.Train.BatchSize, seed}, dir)
 	case MethodContrastive:
 		plan := f.plan(seed)
 		plan.Train.Epochs = 1
@@ -364,7 +364,7 @@ func (f *fewShot) fit(ctx context.Context, method string, learn []int, seed uint
 			spec.Loss, loader.positives = sdk.LossMNR, true
 		}
 		m.dir = dir
-		if err := f.job(ctx, plan, f.run.base.Dir, spec, loader, dir); err != nil {
+		if err := f.job(ctx, plan, f.run.data.base, spec, loader, dir); err != nil {
 			return nil, err
 		}
 	}
@@ -406,7 +406,7 @@ func (f *fewShot) job(ctx context.Context, plan *recipe.Plan, base string, spec 
 
 // vectors are those of some training rows by an encoder; the base's are kept.
 func (f *fewShot) vectors(ctx context.Context, dir string, rows []int) ([][]float32, error) {
-	isBase := dir == f.run.base.Dir
+	isBase := dir == f.run.data.base
 	want := rows
 	if isBase {
 		if f.base == nil {
@@ -458,11 +458,11 @@ func (f *fewShot) said(ctx context.Context, m *fitted, rows []int) ([]int, error
 	switch {
 	case rows != nil:
 		x, err = f.vectors(ctx, m.dir, rows)
-	case m.dir == f.run.base.Dir && f.baseHeld != nil:
+	case m.dir == f.run.data.base && f.baseHeld != nil:
 		x = f.baseHeld
 	default:
 		x, err = f.embedder.EmbedRows(ctx, &recipe.EmbedJob{Model: m.dir, Rows: f.held, Device: f.run.plan.Train.Device, Threads: f.run.plan.Train.Threads})
-		if m.dir == f.run.base.Dir {
+		if m.dir == f.run.data.base {
 			f.baseHeld = x
 		}
 	}
