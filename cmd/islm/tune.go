@@ -46,9 +46,11 @@ The space stands in the recipe file under tune:, or in --space: a list of values
 {log: [LOW, HIGH]}, {uniform: [LOW, HIGH]} or {int: [LOW, HIGH]} for each key.
 Each trial is a training in a process of its own, scored on the validation data.
 --out gets the trials, trials.html and best.yaml; the same command goes on where
-it was stopped, and tries the same.`,
+it was stopped, and tries the same. With asha no trial waits for others: which are
+trained longer follows from the order in which they finish.`,
 		Example: `  islm tune --data news/ --space '{train.lr: {log: [1e-6, 1e-3]}, train.batch_size: [8, 16]}' --out search
   islm tune --data news/ --recipe space.yaml --method halving --budgets 1,3,9 --trials 18 --out search
+  islm tune --data news/ --recipe space.yaml --method asha --budgets 1,3,9 --trials 27 --parallel 0 --out search
   islm train --data news/ --recipe search/best.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runTune(cmd, &f) },
@@ -57,10 +59,10 @@ it was stopped, and tries the same.`,
 	fl := cmd.Flags()
 	fl.StringVar(&f.space, "space", "", "search space, as YAML (wins over tune: in the recipe)")
 	fl.StringVar(&f.method, "method", tune.TPE, strings.Join(tune.Methods(), ", "))
-	fl.IntVar(&f.trials, "trials", 20, "trials; with halving those of the first rung, with grid at most so many")
+	fl.IntVar(&f.trials, "trials", 20, "trials; with halving and asha those of the first rung, with grid at most so many")
 	fl.IntVar(&f.round, "round", 4, "trials that see the same history (tpe)")
 	fl.IntVar(&f.parallel, "parallel", 1, "trials at once; 0 is as many as cores and memory allow, by the first trial")
-	fl.IntSliceVar(&f.budgets, "budgets", []int{1, 3}, "epochs of the rungs of halving; the best third goes on")
+	fl.IntSliceVar(&f.budgets, "budgets", []int{1, 3}, "epochs of the rungs of halving and asha; the best third goes on")
 	fl.IntVar(&f.seeds, "seeds", 3, "seeds of the best recipe, for the noise beside the differences")
 	fl.BoolVar(&f.keep, "keep", false, "keep the models of the trials")
 	return cmd

@@ -20,23 +20,24 @@ const (
 	Random  = "random"  // independent draws
 	TPE     = "tpe"     // Space.TPE
 	Halving = "halving" // successive halving of random draws (Jamieson and Talwalkar 2016)
+	ASHA    = "asha"    // the same without waiting for a whole rung (Li et al. 2020)
 )
 
 // Methods lists them.
-func Methods() []string { return []string{Grid, Random, TPE, Halving} }
+func Methods() []string { return []string{Grid, Random, TPE, Halving, ASHA} }
 
 // Study is one search.
 type Study struct {
 	Space  Space
 	Method string
-	Trials int // trials to run, in the first rung of halving; grid: most of them, 0 = all
+	Trials int // trials to run, in the first rung of halving and asha; grid: most of them, 0 = all
 	Seed   uint64
 	// Round is how many trials see the same history: TPE learns between rounds.
 	Round    int // 0 = 1
 	Parallel int // trials at once; 0 = 1
 	Points   int // of a range in a grid; 0 = 3
-	// Budgets are the epochs of the rungs of halving, rising; of each rung the
-	// best 1/Eta go on.
+	// Budgets are the epochs of the rungs of halving and asha, rising; of each rung
+	// the best 1/Eta go on.
 	Budgets []int
 	Eta     int    // 0 = 3
 	File    string // where finished trials are kept; "" = nowhere
@@ -80,6 +81,8 @@ func (s *Study) Search(ctx context.Context) ([]Trial, error) {
 		return all, nil
 	case Halving:
 		return s.halve(ctx, done)
+	case ASHA:
+		return s.asha(ctx, done)
 	}
 	return nil, fmt.Errorf("tune: unknown method %q", s.Method)
 }
@@ -147,10 +150,7 @@ func (s *Study) run(ctx context.Context, all, round []Trial, done map[int]Trial)
 			if errs[i] = s.Run(ctx, t); errs[i] != nil {
 				return
 			}
-			if math.IsNaN(t.Score) || math.IsInf(t.Score, 0) {
-				t.Error = cmp.Or(t.Error, "the score is not a number")
-				t.Score = 0
-			}
+			t.settle()
 			mu.Lock()
 			defer mu.Unlock()
 			done[t.ID] = *t
@@ -165,6 +165,14 @@ func (s *Study) run(ctx context.Context, all, round []Trial, done map[int]Trial)
 		return all, err
 	}
 	return append(all, round...), nil
+}
+
+// settle makes a failed trial of one whose score is no number.
+func (t *Trial) settle() {
+	if math.IsNaN(t.Score) || math.IsInf(t.Score, 0) {
+		t.Error = cmp.Or(t.Error, "the score is not a number")
+		t.Score = 0
+	}
 }
 
 func sameValues(a, b Trial) bool {
