@@ -2,10 +2,8 @@
 // texts, each on one core, and prints one JSON object.
 //
 //	go run ./bench/tokenizer [-tokenizer FILE.json] [-corpus FILE.jsonl] [-seconds 3] [-rounds 3]
-//	go run ./bench/tokenizer -terms FILE.txt [-results FILE.jsonl]
 //
-// With -terms it measures the tokenizer against itself with those terms added (one
-// in a line, as many as make 20,000 new pieces), by CPU time, and appends a row.
+// What terms cost that are added to a tokenizer is measured by bench/vocab.
 //
 // Rounds alternate (A B A B …), because machines drift; run it with nothing else
 // running. Loading the tokenizer and reading the corpus are not counted, every
@@ -69,18 +67,9 @@ func main() {
 		home = filepath.Join(cache, "islm")
 	}
 	python := flag.String("python", cmp.Or(os.Getenv("ISLM_PY"), filepath.Join(home, "py/bin/python")), "Python with tokenizers")
-	terms := flag.String("terms", "", "file of terms to add, one in a line")
-	results := flag.String("results", "bench/results/tokenizer.jsonl", "file that -terms appends a row to")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if *terms != "" {
-		if err := measureExtended(*file, *corpus, *terms, *results, *seconds, *rounds); err != nil {
-			fmt.Fprintln(os.Stderr, "bench/tokenizer:", err)
-			os.Exit(1)
-		}
-		return
-	}
 	if err := measure(ctx, *file, *corpus, *python, *seconds, *rounds); err != nil {
 		fmt.Fprintln(os.Stderr, "bench/tokenizer:", err)
 		os.Exit(1)

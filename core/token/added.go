@@ -38,24 +38,70 @@ type matcher struct {
 	first [256]bool
 
 	// single: no token is found inside of a word, so that the search may pass over
-	// words that no token begins with. firsts are the hashes of the first words of
-	// tokens, some others may be among them. tails are of tokens that go on behind
-	// their first word: the two bytes (or the one) behind it, then its own from the
-	// last to the first. Such a token, beginning inside a word, is refused there but
-	// hides others up to its end.
-	single bool
-	firsts [1 << 13]uint64
-	tails  [3]*trie // by the number of bytes behind the word; nil: none
+	// words that no token begins with. firsts has the first words of tokens, starts
+	// these with the five bytes (or fewer) behind them.
+	single         bool
+	firsts, starts *hashSet
+	// tails are of tokens that go on behind their first word: the bytes behind as
+	// above, then its own from the last to the first. Such a token, beginning inside
+	// a word, is refused there but hides others up to its end. ends has the bytes
+	// behind with the last four of the word (or fewer), and spares most words the walk
+	// through a large trie.
+	tails   [6]*trie // by the number of bytes behind the word; nil: none
+	ends    *hashSet
+	longest int // bytes of the longest token with a tail
 }
 
-func (m *matcher) known(hash uint32) bool {
-	hash ^= hash >> 15
-	return m.firsts[hash>>6&(1<<13-1)]>>(hash&63)&1 != 0
+const wordEnd = 4
+
+// hashSet holds hashes; some others may seem to be in it.
+type hashSet [1 << 13]uint64
+
+func (s *hashSet) has(hash uint32) bool {
+	hash *= 0x9E3779B1
+	return s[hash>>19]>>(hash>>13&63)&1 != 0
 }
 
-func (m *matcher) learn(hash uint32) {
-	hash ^= hash >> 15
-	m.firsts[hash>>6&(1<<13-1)] |= 1 << (hash & 63)
+func (s *hashSet) put(hash uint32) {
+	hash *= 0x9E3779B1
+	s[hash>>19] |= 1 << (hash >> 13 & 63)
+}
+
+// hashed takes a character into a hash (Bernstein's).
+func hashed(hash, c uint32) uint32 { return hash*33 ^ c }
+
+const hashSeed = 5381
+
+func (m *matcher) learn(hash uint32, word, behind string) {
+	m.firsts.put(hash)
+	end := uint32(hashSeed)
+	for i := range len(behind) {
+		hash, end = hashed(hash, uint32(behind[i])), hashed(end, uint32(behind[i]))
+	}
+	m.starts.put(hash)
+	for n := 1; n <= min(len(word), wordEnd); n++ {
+		end = hashed(end, uint32(word[len(word)-n]))
+	}
+	if behind != "" {
+		m.ends.put(end)
+	}
+}
+
+// begins reports whether a token may begin with a word that has this hash, before
+// what is behind it.
+func (m *matcher) begins(hash uint32, behind string) bool {
+	if !m.firsts.has(hash) {
+		return false
+	}
+	if m.longest == 0 || m.starts.has(hash) {
+		return true
+	}
+	for i := 1; i < len(m.tails) && i <= len(behind); i++ {
+		if hash = hashed(hash, uint32(behind[i-1])); m.tails[i] != nil && m.starts.has(hash) {
+			return true
+		}
+	}
+	return false
 }
 
 func newMatcher(entries []trieEntry) *matcher {
@@ -116,22 +162,28 @@ func newAddedTokens(t *charTables, n normalizer, tokens []AddedToken, ids []int3
 // single prepares the search for tokens that are found between word boundaries
 // only, where all are.
 func (a *addedTokens) single(m *matcher, entries []trieEntry) {
-	m.single = len(entries) > 0
-	var tails [3][]trieEntry
+	if len(entries) == 0 {
+		return
+	}
+	m.single = true
+	m.firsts, m.starts, m.ends = new(hashSet), new(hashSet), new(hashSet)
+	var tails [len(m.tails)][]trieEntry
 	for _, e := range entries {
 		if !a.tokens[e.value].SingleWord {
 			m.single = false
 			return
 		}
 		n, hash := a.word(e.key)
-		if n > 0 {
-			m.learn(hash)
+		if n == 0 {
+			continue
 		}
-		if n > 0 && n < len(e.key) {
+		behind := e.key[n:min(n+len(tails)-1, len(e.key))]
+		m.learn(hash, e.key[:n], behind)
+		if behind != "" {
 			word := []byte(e.key[:n])
 			slices.Reverse(word)
-			behind := e.key[n:min(n+2, len(e.key))]
 			tails[len(behind)] = append(tails[len(behind)], trieEntry{behind + string(word), 0})
+			m.longest = max(m.longest, len(e.key))
 		}
 	}
 	for i := range tails {
@@ -143,13 +195,13 @@ func (a *addedTokens) single(m *matcher, entries []trieEntry) {
 
 // word is the number of bytes of the word that s begins with, and its hash.
 func (a *addedTokens) word(s string) (n int, hash uint32) {
-	hash = 2166136261 // FNV-1a
+	hash = hashSeed
 	for n < len(s) {
 		if c := s[n]; c < utf8.RuneSelf {
 			if !asciiWord[c] {
 				return n, hash
 			}
-			hash = (hash ^ uint32(c)) * 16777619
+			hash = hashed(hash, uint32(c))
 			n++
 			continue
 		}
@@ -157,7 +209,7 @@ func (a *addedTokens) word(s string) (n int, hash uint32) {
 		if !a.t.is(r, isWord) {
 			return n, hash
 		}
-		hash = (hash ^ uint32(r)) * 16777619
+		hash = hashed(hash, uint32(r))
 		n += size
 	}
 	return n, hash
@@ -171,11 +223,25 @@ var asciiWord = func() (is [utf8.RuneSelf]bool) {
 	return is
 }()
 
+// mayHide reports whether ends have the bytes of s around the end of a word.
+func (m *matcher) mayHide(s string, at, end, behind int) bool {
+	hash := uint32(hashSeed)
+	for i := end; i < end+behind; i++ {
+		hash = hashed(hash, uint32(s[i]))
+	}
+	for n := 1; n <= wordEnd && end-n >= at; n++ {
+		if hash = hashed(hash, uint32(s[end-n])); m.ends.has(hash) {
+			return true
+		}
+	}
+	return false
+}
+
 // hides reports whether a token may begin in the word s[at:end] and go on behind it.
 func (m *matcher) hides(s string, at, end int) bool {
 	for behind := 1; behind < len(m.tails) && end+behind <= len(s); behind++ {
 		t := m.tails[behind]
-		if t == nil {
+		if t == nil || !m.mayHide(s, at, end, behind) {
 			continue
 		}
 		node := int32(0)
@@ -193,6 +259,27 @@ func (m *matcher) hides(s string, at, end int) bool {
 	return false
 }
 
+// hidden reports whether a token that begins inside a word of s[from:at] may go on
+// over at.
+func (a *addedTokens) hidden(m *matcher, s string, from, at int) bool {
+	begin := max(from, at-m.longest)
+	for begin > from && (!utf8.RuneStart(s[begin]) || a.wordBefore(s[:begin])) {
+		begin--
+	}
+	for i := begin; i < at; {
+		n, _ := a.word(s[i:])
+		if n == 0 {
+			i++
+			continue
+		}
+		if m.hides(s, i, i+n) {
+			return true
+		}
+		i += n
+	}
+	return false
+}
+
 // extract cuts the tokens of m out of v.
 func (a *addedTokens) extract(m *matcher, v stretch, out []stretch) []stretch {
 	if m.trie == nil {
@@ -202,17 +289,21 @@ func (a *addedTokens) extract(m *matcher, v stretch, out []stretch) []stretch {
 		return out
 	}
 	s := v.s
-	from, slow := 0, 0
+	from := 0
+	// A token that is hidden matters only once it is found: the search regards what
+	// hides others from synced, where it last knew, up to exact.
+	synced, exact, slow := 0, 0, 0
 	for at := 0; at < len(s); {
 		if m.single && at >= slow && utf8.RuneStart(s[at]) {
 			if n, hash := a.word(s[at:]); n > 0 {
+				end := at + n
 				inside := at > 0 && a.wordBefore(s[:at])
-				if (inside || !m.known(hash)) && !m.hides(s, at, at+n) {
-					at += n
+				if (inside || !m.begins(hash, s[end:])) && (at >= exact || !m.hides(s, at, end)) {
+					at = end
 					continue
 				}
 				if inside {
-					slow = at + n
+					slow = end
 				}
 			}
 		}
@@ -225,9 +316,13 @@ func (a *addedTokens) extract(m *matcher, v stretch, out []stretch) []stretch {
 			at++
 			continue
 		}
+		if m.longest > 0 && at >= exact && a.hidden(m, s, synced, at) {
+			at, exact, slow = synced, at+1, 0
+			continue
+		}
 		token := &a.tokens[index]
 		start, end := at, at+n
-		at = end
+		at, synced = end, end
 		if token.SingleWord && (a.wordBefore(s[:start]) || a.wordAfter(s[end:])) {
 			continue
 		}

@@ -256,7 +256,7 @@ func TestSingleWordSearch(t *testing.T) {
 		var tokens []AddedToken
 		var ids []int32
 		for i := range 1 + rng.IntN(12) {
-			tokens = append(tokens, AddedToken{Content: word(6), SingleWord: true, LeftStrip: rng.IntN(5) == 0})
+			tokens = append(tokens, AddedToken{Content: word(2 + rng.IntN(12)), SingleWord: true, LeftStrip: rng.IntN(5) == 0})
 			ids = append(ids, int32(i))
 		}
 		a := newAddedTokens(loadTables(), nil, tokens, ids)
@@ -264,7 +264,7 @@ func TestSingleWordSearch(t *testing.T) {
 		plain := *a.plain
 		plain.single = false
 		for range 50 {
-			text := word(24)
+			text := word(60)
 			var w work
 			require.Equal(t, a.extract(&plain, w.valid(text), nil), a.extract(a.plain, w.valid(text), nil), "%q in %v", text, tokens)
 		}
