@@ -12,6 +12,7 @@ import (
 
 	"github.com/islm-dev/islm/core/corpus"
 	"github.com/islm-dev/islm/core/model/hf"
+	"github.com/islm-dev/islm/core/modelstore"
 	"github.com/islm-dev/islm/core/recipe"
 	"github.com/islm-dev/islm/core/report"
 	"github.com/islm-dev/islm/core/token"
@@ -35,6 +36,7 @@ type data struct {
 	base        string      // model folder to start from: the base's, or the vocabulary's
 	vocabulary  *vocabulary // nil when it is not extended
 	replayed    int         // examples of train that a continued model had learned before
+	before      []Stage     // of pre-training: what came before the texts were packed
 }
 
 type dataRequest struct {
@@ -43,6 +45,8 @@ type dataRequest struct {
 	base      string // folder of the base model
 	home      string
 	knowledge *knowledge
+	store     *modelstore.Store
+	engine    recipe.Engine  // nil where none is at hand
 	heads     []sdk.HeadSpec // of teachers: they stay though no example has a label for them
 	past      *past          // of a continued model; nil
 }
@@ -215,7 +219,7 @@ func (d *data) stages() []Stage {
 		return nil
 	}
 	if d.packed != nil {
-		return []Stage{{"tokenizer", d.tokDigest, fmt.Sprintf("%d pieces", d.tokenizer.VocabSize()), true}, {"text", "sha256:" + d.packed.Digest, d.summary()[0], d.packed.Reused}}
+		return append(slices.Clone(d.before), Stage{"tokenizer", d.tokDigest, fmt.Sprintf("%d pieces", d.tokenizer.VocabSize()), true}, Stage{"text", "sha256:" + d.packed.Digest, d.summary()[0], d.packed.Reused})
 	}
 	var before []Stage
 	if d.knowledge != nil {

@@ -7,7 +7,9 @@ import (
 	"strings"
 
 	"github.com/islm-dev/islm/core/corpus"
+	"github.com/islm-dev/islm/core/kg"
 	"github.com/islm-dev/islm/core/model/hf"
+	"github.com/islm-dev/islm/core/recipe"
 	"github.com/islm-dev/islm/core/token"
 	"github.com/islm-dev/islm/sdk"
 )
@@ -16,32 +18,41 @@ import (
 // what an earlier run left.
 func openText(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, error) {
 	plan := req.plan
-	var paths []string
-	for _, p := range []string{plan.Data.Train, plan.Data.Path} {
-		if p != "" {
-			paths = append(paths, p)
-			break
-		}
+	how := &plan.Pretrain
+	path := plan.Data.Path
+	if plan.Data.Train != "" {
+		path = plan.Data.Train
 	}
-	if len(paths) == 0 {
-		return nil, sdk.Diagnostics{{Severity: sdk.Error, Code: "data.path", Summary: "there is no text to train on", Remedy: "name a file or a folder of .txt, .jsonl or .parquet files with --data"}}, nil
-	}
-	files, err := corpus.TextFiles(paths)
-	if err != nil {
-		return nil, nil, err
-	}
-	if len(files) == 0 {
-		return nil, sdk.Diagnostics{{Severity: sdk.Error, Code: "data.empty", File: paths[0], Summary: "the folder has no files of text", Remedy: "endings: " + strings.Join(corpus.TextFormats(), ", ")}}, nil
-	}
-	cfg, ds := hf.ReadConfig(req.base)
-	if ds.HasErrors() {
+	ds := checkPretrain(plan, path)
+	cfg, more := hf.ReadConfig(req.base)
+	if ds = append(ds, more...); ds.HasErrors() {
 		return nil, ds, nil
 	}
-	tok, err := token.Load(req.base)
-	if err != nil {
+	pack := corpus.PackRequest{Plan: plan, Causal: cfg.Causal(), Home: filepath.Join(req.home, "stages", "text")}
+	d := &data{base: req.base, name: baseName(path), maxLength: plan.Data.MaxLength, corpus: &corpus.Corpus{}, rules: &rules{}}
+	d.heads = []sdk.HeadSpec{{Name: "words", Kind: sdk.KindMLM}}
+	if cfg.Causal() {
+		d.heads[0].Kind = sdk.KindCLM
+	}
+	more, err := d.findTexts(ctx, req, path, &pack)
+	ds = append(ds, more...)
+	if err != nil || ds.HasErrors() {
 		return nil, ds, err
 	}
-	d := &data{tokenizer: tok, base: req.base, name: baseName(paths[0]), maxLength: plan.Data.MaxLength, heads: []sdk.HeadSpec{{Name: "words", Kind: sdk.KindMLM}}}
+	if how.Scratch {
+		stage, err := makeScratch(ctx, req, cfg, &pack)
+		if err != nil {
+			return nil, ds, err
+		}
+		d.base, d.before = stage.dir, append(d.before, stage.Stage)
+		if cfg, more = hf.ReadConfig(d.base); more.HasErrors() {
+			return nil, append(ds, more...), nil
+		}
+	}
+	if d.tokenizer, err = token.Load(d.base); err != nil {
+		return nil, ds, err
+	}
+	tok := d.tokenizer
 	if d.maxLength == 0 {
 		d.maxLength = min(cfg.MaxPositions, 256)
 	}
@@ -49,30 +60,36 @@ func openText(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 		ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.max_length", Path: "data.max_length", Summary: fmt.Sprintf("data.max_length is %d, the model has positions for %d tokens", d.maxLength, cfg.MaxPositions), Remedy: fmt.Sprintf("set data.max_length to at most %d", cfg.MaxPositions)})
 	}
 	mask, ok := tok.Special("mask")
-	if !ok {
-		ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "vocab.mask", File: req.base, Summary: "the vocabulary has no mask token, which masked language modelling needs",
-			Remedy: "choose a base with one, or add [MASK] (BERT) or <mask> to its tokenizer"})
+	if !ok && !cfg.Causal() {
+		ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "vocab.mask", File: d.base, Summary: "the vocabulary has no mask token, which masked language modelling needs",
+			Remedy: "choose a base with one, or add [MASK] (BERT) or <mask> (RoBERTa) to its tokenizer"})
 	}
 	if n := tok.VocabSize(); n > cfg.VocabSize {
-		ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "model.tokenizer", File: req.base, Summary: fmt.Sprintf("the tokenizer has %d pieces, the model's embedding only %d rows", n, cfg.VocabSize), Remedy: "use the tokenizer that belongs to this model"})
-	}
-	if len(plan.Knowledge.Inject) > 0 || len(plan.Augment.Packs) > 0 || plan.Vocab.Extend != 0 {
-		ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "pretrain.keys", Path: "objective", Summary: "pre-training takes no knowledge.inject, augment.packs or vocab.extend",
-			Remedy: "'islm vocab extend' makes a base with the terms"})
+		ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "model.tokenizer", File: d.base, Summary: fmt.Sprintf("the tokenizer has %d pieces, the model's embedding only %d rows", n, cfg.VocabSize), Remedy: "use the tokenizer that belongs to this model"})
 	}
 	if ds.HasErrors() {
 		return nil, ds, nil
 	}
-	if d.tokDigest, err = tokenizerDigest(req.base); err != nil {
+	if d.tokDigest, err = tokenizerDigest(d.base); err != nil {
 		return nil, ds, err
 	}
-	packed, more, err := corpus.Pack(ctx, corpus.PackRequest{Files: files, Plan: plan, Tokenizer: tok, TokenizerDigest: d.tokDigest, Length: d.maxLength, Home: filepath.Join(req.home, "stages", "text")})
+	pack.Tokenizer, pack.TokenizerDigest, pack.Length = tok, d.tokDigest, d.maxLength
+	if how.Mask == "entity" {
+		graph, more, err := d.openLinker(ctx, req)
+		ds = append(ds, more...)
+		if err != nil || ds.HasErrors() {
+			return nil, ds, err
+		}
+		defer graph.Close() //nolint:errcheck // read only
+		pack.Linker, pack.LinkerDigest = graph, fmt.Sprintf("%s %q %t", graph.Digest(), plan.Knowledge.Types, plan.Knowledge.Abbreviations)
+	}
+	packed, more, err := corpus.Pack(ctx, pack)
 	ds = append(ds, more...)
 	if err != nil || ds.HasErrors() {
 		return nil, ds, err
 	}
-	m := &corpus.Masking{Plan: plan.Pretrain, Seed: plan.Seed, Mask: mask, Pieces: tok.VocabSize(), Keep: tok.IsSpecial}
-	d.packed, d.corpus, d.rules = packed, &corpus.Corpus{Inputs: packed.Inputs}, &rules{}
+	m := &corpus.Masking{Plan: *how, Seed: plan.Seed, Mask: mask, Pieces: tok.VocabSize(), Keep: tok.IsSpecial, Causal: cfg.Causal()}
+	d.packed, d.corpus.Inputs = packed, append(d.corpus.Inputs, packed.Inputs...)
 	d.loader = &corpus.PackedLoader{Rows: packed.Train, Masking: m, Size: max(1, plan.Train.BatchSize), Shuffle: plan.Train.Shuffle}
 	if packed.Valid.Len() > 0 {
 		valid, err := corpus.NewPackedSource(packed.Valid, m)
@@ -80,8 +97,91 @@ func openText(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 			return nil, ds, err
 		}
 		d.valid = valid
-	} else {
+	} else if how.Task || plan.Data.Split[1] > 0 {
 		ds.Add(sdk.Diagnostic{Severity: sdk.Warning, Code: "data.valid", Summary: "no text is held out: perplexity is not measured", Remedy: "more text, or a larger second share in data.split"})
 	}
 	return d, ds, nil
+}
+
+// checkPretrain says what a plan of a pre-training cannot have.
+func checkPretrain(plan *recipe.Plan, path string) (ds sdk.Diagnostics) {
+	if path == "" {
+		ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.path", Summary: "there is no text to train on", Remedy: "name a file or a folder of .txt, .jsonl or .parquet files with --data"})
+	}
+	if len(plan.Knowledge.Inject) > 0 || len(plan.Augment.Packs) > 0 || plan.Vocab.Extend != 0 {
+		ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "pretrain.keys", Path: "objective", Summary: "pre-training takes no knowledge.inject, augment.packs or vocab.extend",
+			Remedy: "'islm vocab extend' makes a base with the terms"})
+	}
+	how := &plan.Pretrain
+	clash := func(key, other string) {
+		ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "recipe.conflict", Path: key, Summary: key + " and " + other + " contradict each other", Remedy: "drop one of them"})
+	}
+	if how.Task && how.Like != "" {
+		clash("pretrain.task", "pretrain.like")
+	}
+	if how.Scratch && recipe.HasAdapter(plan.Train.Peft) {
+		clash("pretrain.scratch", "train.peft")
+	}
+	return ds
+}
+
+// findTexts fills in where the texts of a request come from: files, or a task's
+// examples.
+func (d *data) findTexts(ctx context.Context, req dataRequest, path string, pack *corpus.PackRequest) (ds sdk.Diagnostics, err error) {
+	if req.plan.Pretrain.Task {
+		request := corpus.Request{Plan: req.plan, Heads: req.plugins.heads(), Unlabelled: true}
+		if len(req.plugins) > 0 {
+			request.Domain = req.plugins
+		}
+		c, ds, err := corpus.Read(ctx, request)
+		if err != nil || ds.HasErrors() {
+			return ds, err
+		}
+		d.corpus.Inputs = c.Inputs
+		pack.Task = &corpus.TaskTexts{}
+		for i, into := range []*[]string{&pack.Task.Train, &pack.Task.Valid} {
+			for text, err := range textsOf(c.Split(corpus.SplitNames()[i])) {
+				if err != nil {
+					return ds, err
+				}
+				*into = append(*into, text)
+			}
+		}
+		return ds, nil
+	}
+	if pack.Files, err = corpus.TextFiles([]string{path}); err != nil {
+		return nil, err
+	}
+	if len(pack.Files) == 0 {
+		ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.empty", File: path, Summary: "the folder has no files of text", Remedy: "endings: " + strings.Join(corpus.TextFormats(), ", ")})
+		return ds, nil
+	}
+	if req.plan.Pretrain.Like == "" {
+		return nil, nil
+	}
+	near, ds, err := nearestTexts(ctx, req, pack.Files)
+	if err != nil || ds.HasErrors() {
+		return ds, err
+	}
+	pack.Chosen, pack.ChosenDigest = near.chosen, near.Digest
+	d.before = append(d.before, near.Stage)
+	return ds, nil
+}
+
+// openLinker opens the graph whose entities are masked as wholes.
+func (d *data) openLinker(ctx context.Context, req dataRequest) (*kgGraph, sdk.Diagnostics, error) {
+	dir, stages, ds, err := findView(ctx, req.plan, req.plugins, req.home)
+	if err != nil || ds.HasErrors() {
+		return nil, ds, err
+	}
+	d.before = append(d.before, stages...)
+	graph, err := openView(dir, &req.plan.Knowledge)
+	if err != nil {
+		if more, _, ok := sdk.DiagnosticsOf(err); ok {
+			return nil, append(ds, more...), nil
+		}
+		return nil, ds, fmt.Errorf("open the knowledge graph: %w", err)
+	}
+	d.before = append(d.before, Stage{"graph", graph.Digest(), "entities of " + filepath.Join(dir, kg.ViewName), true})
+	return graph, ds, nil
 }

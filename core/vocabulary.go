@@ -77,7 +77,7 @@ func extendVocabulary(ctx context.Context, req dataRequest, tok *token.Tokenizer
 	if err != nil || ds.HasErrors() {
 		return nil, nil, ds, err
 	}
-	s, err := vocab.Choose(ctx, vocab.Request{Base: tok, Terms: terms, Texts: textsOf(train), Max: plan.Vocab.Extend, Words: plan.Vocab.Words, Count: plan.Vocab.MinCount})
+	s, err := vocab.Choose(ctx, vocab.Request{Base: tok, Terms: terms, Texts: textsOf(train), Max: plan.Vocab.Extend, Words: plan.Vocab.Words, Count: plan.Vocab.MinCount, Saved: plan.Vocab.MinSaved})
 	if err != nil {
 		return nil, nil, ds, err
 	}
@@ -89,7 +89,7 @@ func extendVocabulary(ctx context.Context, req dataRequest, tok *token.Tokenizer
 	if v.Base, _, err = report.DigestTree(os.DirFS(req.base), modelFile); err != nil {
 		return nil, nil, ds, fmt.Errorf("digest of the base model: %w", err)
 	}
-	rows, err := vocab.Compose(s.Added, plan.Vocab.Init)
+	rows, err := s.Rows(ctx, plan.Vocab.Init, textsOf(train))
 	if err != nil {
 		return nil, nil, ds, err
 	}

@@ -122,25 +122,31 @@ before; with --resume finished stages are skipped.`,
 
 // make trains and prints what came of it, or the plan alone.
 func (a *app) make(cmd *cobra.Command, f *runFlags) error {
+	_, err := a.makeRun(cmd, f)
+	return err
+}
+
+// makeRun is make that gives the finished run; nil where only the plan was wanted.
+func (a *app) makeRun(cmd *cobra.Command, f *runFlags) (*core.Run, error) {
 	if f.dryRun {
-		return a.dry(cmd, f)
+		return nil, a.dry(cmd, f)
 	}
 	engine, err := a.engine()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	run, err := a.newRun(cmd, f, engine)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	res, err := run.Train(cmd.Context())
 	if w, ok := run.Watch.(*watcher); ok {
 		w.done()
 	}
 	if err != nil {
-		return a.hintResume(cmd, f, err)
+		return nil, a.hintResume(cmd, f, err)
 	}
-	return a.printResult(res)
+	return run, a.printResult(res)
 }
 
 func (a *app) prepare() *cobra.Command {

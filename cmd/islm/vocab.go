@@ -14,7 +14,7 @@ import (
 
 func (a *app) vocab() *cobra.Command {
 	cmd := &cobra.Command{Use: "vocab", Short: "Make, extend and look at vocabularies"}
-	cmd.AddCommand(a.vocabTrain(), a.vocabExtend(), a.vocabEncode())
+	cmd.AddCommand(a.vocabTrain(), a.vocabExtend(), a.vocabProbe(), a.vocabEncode())
 	return cmd
 }
 

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -112,12 +113,75 @@ func perWord(a, b int) float64 {
 	return float64(a) / float64(b)
 }
 
+// termFlags say which terms a command takes into account.
+type termFlags struct {
+	model, terms, field string
+	domains, dev, in    []string
+	most, least, saved  int
+	words               bool
+}
+
+func (t *termFlags) register(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&t.model, "model", "", "model folder, or a name in the model store")
+	f.StringSliceVar(&t.domains, "domain", nil, "plugins whose terms are candidates")
+	f.StringArrayVar(&t.dev, "dev", nil, "take a plugin from this binary or source folder without a lock (repeatable)")
+	f.StringVar(&t.terms, "terms", "", "file of terms, one in a line")
+	f.StringArrayVar(&t.in, "in", nil, "file or folder of the domain's texts: .txt, .jsonl, .parquet (repeatable)")
+	f.BoolVar(&t.words, "words", false, "words of the texts are candidates too")
+	f.IntVar(&t.most, "max", 0, "most terms; 0 = all")
+	f.IntVar(&t.least, "min-count", 3, "least occurrences of a word of the texts")
+	f.IntVar(&t.saved, "min-saved", 1, "least pieces of the texts that a term saves; 0 = also terms that they do not hold")
+	f.StringVar(&t.field, "field", "", "field or column with the text (default text)")
+}
+
+// base is the folder of the model.
+func (t *termFlags) base(a *app) (string, error) {
+	store, err := a.store()
+	if err != nil {
+		return "", err
+	}
+	m, err := store.Find(t.model)
+	return m.Dir, err
+}
+
+// request collects the candidates, texts apart.
+func (t *termFlags) request(cmd *cobra.Command, a *app) (req vocab.Request, err error) {
+	req = vocab.Request{Max: t.most, Words: t.words, Count: t.least, Saved: t.saved}
+	if t.most == 0 {
+		req.Max = vocab.All
+	}
+	if t.terms != "" {
+		if req.Terms, err = readTerms(t.terms); err != nil {
+			return req, err
+		}
+	}
+	if len(t.domains) > 0 {
+		cat, err := a.catalog(cmd, t.dev)
+		if err != nil {
+			return req, err
+		}
+		home, err := a.home()
+		if err != nil {
+			return req, err
+		}
+		more, ds, err := core.Terms(cmd.Context(), cat, t.domains, home, a.logger())
+		a.problems(ds)
+		if err != nil {
+			return req, err
+		}
+		req.Terms = append(req.Terms, more...)
+	}
+	if len(req.Terms) == 0 && (len(t.in) == 0 || !t.words) {
+		return req, usageError{fmt.Errorf("no terms: name --domain, --terms, or --in with --words")}
+	}
+	return req, nil
+}
+
 func (a *app) vocabExtend() *cobra.Command {
-	var in, held []string
-	var domains, dev []string
-	var model, terms, init, out, field, replace string
-	var most, least int
-	var words bool
+	var from termFlags
+	var held []string
+	var init, out, replace string
 	var seed uint64
 	cmd := &cobra.Command{
 		Use: "extend", Short: "Add a domain's terms to a model's tokenizer and embeddings",
@@ -131,19 +195,15 @@ within a run. --replace takes a whole other tokenizer and transfers the rows.`,
 		Example: "  islm vocab extend --model all-MiniLM-L6-v2 --domain finance --in news.txt --words --max 2000 --out base-finance",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if model == "" || out == "" {
+			if from.model == "" || out == "" {
 				return usageError{fmt.Errorf("--model and --out are needed")}
 			}
 			ctx := cmd.Context()
-			store, err := a.store()
+			model, err := from.base(a)
 			if err != nil {
 				return err
 			}
-			m, err := store.Find(model)
-			if err != nil {
-				return err
-			}
-			base, err := token.Load(m.Dir)
+			base, err := token.Load(model)
 			if err != nil {
 				return err
 			}
@@ -157,7 +217,7 @@ within a run. --replace takes a whole other tokenizer and transfers the rows.`,
 				if err := newFolder(out); err != nil {
 					return err
 				}
-				if err := vocab.Resize(m.Dir, out, fresh.VocabSize(), rows, true, seed); err != nil {
+				if err := vocab.Resize(model, out, fresh.VocabSize(), rows, true, seed); err != nil {
 					return err
 				}
 				if err := fresh.Save(out); err != nil {
@@ -170,64 +230,44 @@ within a run. --replace takes a whole other tokenizer and transfers the rows.`,
 				fmt.Fprintf(a.stdout, "%s: %d pieces, %d of them known before\n", out, fresh.VocabSize(), kept)
 				return nil
 			}
-			req := vocab.Request{Base: base, Max: most, Words: words, Count: least}
-			if most == 0 {
-				req.Max = vocab.All
+			req, err := from.request(cmd, a)
+			if err != nil {
+				return err
 			}
-			if terms != "" {
-				if req.Terms, err = readTerms(terms); err != nil {
+			req.Base = base
+			if len(from.in) > 0 {
+				if req.Texts, err = textsOf(ctx, from.in, from.field); err != nil {
 					return err
 				}
-			}
-			if len(domains) > 0 {
-				cat, err := a.catalog(cmd, dev)
-				if err != nil {
-					return err
-				}
-				home, err := a.home()
-				if err != nil {
-					return err
-				}
-				more, ds, err := core.Terms(ctx, cat, domains, home, a.logger())
-				a.problems(ds)
-				if err != nil {
-					return err
-				}
-				req.Terms = append(req.Terms, more...)
-			}
-			if len(in) > 0 {
-				if req.Texts, err = textsOf(ctx, in, field); err != nil {
-					return err
-				}
-			}
-			if len(req.Terms) == 0 && (req.Texts == nil || !words) {
-				return usageError{fmt.Errorf("no terms: name --domain, --terms, or --in with --words")}
 			}
 			s, err := vocab.Choose(ctx, req)
 			if err != nil {
 				return err
 			}
-			rows, err := vocab.Compose(s.Added, init)
+			if !slices.Contains(vocab.Inits(), init) {
+				return usageError{fmt.Errorf("--init is one of %s, not %q", strings.Join(vocab.Inits(), ", "), init)}
+			}
+			rows, err := s.Rows(ctx, init, req.Texts)
 			if err != nil {
-				return usageError{err}
+				return err
 			}
 			if err := newFolder(out); err != nil {
 				return err
 			}
-			if err := vocab.Resize(m.Dir, out, s.Tokenizer.VocabSize(), rows, false, seed); err != nil {
+			if err := vocab.Resize(model, out, s.Tokenizer.VocabSize(), rows, false, seed); err != nil {
 				return err
 			}
 			if err := s.Tokenizer.Save(out); err != nil {
 				return err
 			}
-			result["choices"], result["added"], result["left"], result["pieces"] = s.Choices, len(s.Added), s.Left, s.Tokenizer.VocabSize()
+			result["choices"], result["added"], result["left"], result["idle"], result["pieces"] = s.Choices, len(s.Added), s.Left, s.Idle, s.Tokenizer.VocabSize()
 			text := fmt.Sprintf("%s: %d terms, %d new pieces", out, len(s.Choices), len(s.Added))
 			if s.Words > 0 {
 				result["pieces_per_word"] = []float64{perWord(s.Before, s.Words), perWord(s.After, s.Words)}
 				text += fmt.Sprintf("; texts: %.3f pieces per word, before %.3f", perWord(s.After, s.Words), perWord(s.Before, s.Words))
 			}
 			if len(held) > 0 {
-				texts, err := textsOf(ctx, held, field)
+				texts, err := textsOf(ctx, held, from.field)
 				if err != nil {
 					return err
 				}
@@ -245,25 +285,20 @@ within a run. --replace takes a whole other tokenizer and transfers the rows.`,
 				fmt.Fprintf(a.stdout, "%-30s %7d times, %d pieces, saves %d\n", c.Text, c.Count, c.Pieces, c.Saved)
 			}
 			fmt.Fprintln(a.stdout, text)
+			if len(s.Idle) > 0 {
+				a.say("%d terms left out that save nothing in the texts (--min-saved 0 takes them too)", len(s.Idle))
+			}
 			if len(s.Left) > 0 {
 				a.say("%d terms left out: one piece already, or of several words in a byte-level vocabulary", len(s.Left))
 			}
 			return nil
 		},
 	}
+	from.register(cmd)
 	f := cmd.Flags()
-	f.StringVar(&model, "model", "", "model folder, or a name in the model store")
-	f.StringSliceVar(&domains, "domain", nil, "plugins whose terms are candidates")
-	f.StringArrayVar(&dev, "dev", nil, "take a plugin from this binary or source folder without a lock (repeatable)")
-	f.StringVar(&terms, "terms", "", "file of terms, one in a line")
-	f.StringArrayVar(&in, "in", nil, "file or folder of the domain's texts: .txt, .jsonl, .parquet (repeatable)")
 	f.StringArrayVar(&held, "held-out", nil, "texts to measure pieces per word on, besides those of --in")
-	f.BoolVar(&words, "words", false, "words of the texts are candidates too")
-	f.IntVar(&most, "max", 0, "most terms; 0 = all")
-	f.IntVar(&least, "min-count", 3, "least occurrences of a word of the texts")
-	f.StringVar(&init, "init", "mean", "new rows: mean of the old pieces, or random")
+	f.StringVar(&init, "init", "mean", "new rows: mean of the old pieces, similar (of pieces in like contexts of --in), or random")
 	f.StringVar(&replace, "replace", "", "folder of a whole other tokenizer to take, such as that of 'islm vocab train'")
-	f.StringVar(&field, "field", "", "field or column with the text (default text)")
 	f.Uint64Var(&seed, "seed", 42, "of random rows")
 	f.StringVar(&out, "out", "", "folder of the new model")
 	return cmd

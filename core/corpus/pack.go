@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/islm-dev/islm/core/recipe"
 	"github.com/islm-dev/islm/core/token"
@@ -30,6 +31,89 @@ type PackRequest struct {
 	TokenizerDigest string
 	Length          int    // ids of a row, special tokens included
 	Home            string // folder of finished stages, …/stages/text
+
+	Causal bool // rows are whole blocks for a causal language model
+	// Linker marks the pieces of linked entities, which are then masked together;
+	// nil = none. LinkerDigest names it.
+	Linker       recipe.Linker
+	LinkerDigest string
+	// Task: the texts are these, whatever Files are; those of Valid are held out.
+	Task *TaskTexts
+	// Chosen are the numbers of the texts that are taken, counted from 0 over Texts
+	// of Files; nil = all. ChosenDigest names them.
+	Chosen       map[int]bool
+	ChosenDigest string
+}
+
+// TaskTexts are the texts of a task's own examples.
+type TaskTexts struct{ Train, Valid []string }
+
+// source streams the texts of a request, with whether they are held out.
+func (req *PackRequest) source(ctx context.Context) iter.Seq2[packText, error] {
+	return func(yield func(packText, error) bool) {
+		if req.Task != nil {
+			for i, texts := range [][]string{req.Task.Train, req.Task.Valid} {
+				for _, text := range texts {
+					if strings.TrimSpace(text) != "" && !yield(packText{text, i == 1}, ctx.Err()) {
+						return
+					}
+				}
+			}
+			return
+		}
+		n := -1
+		for t, err := range Texts(ctx, req.Files, &req.Plan.Data) {
+			if n++; err == nil && req.Chosen != nil && !req.Chosen[n] {
+				continue
+			}
+			if !yield(packText{t.Text, err == nil && HeldOut(t.Text, req.Plan)}, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// TrainTexts streams the texts that are not held out.
+func (req *PackRequest) TrainTexts(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for t, err := range req.source(ctx) {
+			if !t.held && !yield(t.text, err) {
+				return
+			}
+		}
+	}
+}
+
+// SourceDigest names the texts of a request and which of them are held out.
+func (req *PackRequest) SourceDigest() (string, error) {
+	inputs, err := DigestTexts(req.Files)
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	req.describe(h, inputs)
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+func (req *PackRequest) describe(h io.Writer, inputs []Input) {
+	fmt.Fprintf(h, "plan %s\nchosen %s\n", req.Plan.Digest(recipe.StageCorpus), req.ChosenDigest)
+	for _, in := range inputs {
+		fmt.Fprintf(h, "%s %s\n", filepath.Ext(in.Path), in.SHA256)
+	}
+	if req.Task == nil {
+		return
+	}
+	for _, texts := range [][]string{req.Task.Train, req.Task.Valid} {
+		for _, text := range texts {
+			fmt.Fprintf(h, "%d %s", len(text), text)
+		}
+		fmt.Fprintln(h)
+	}
+}
+
+type packText struct {
+	text string
+	held bool
 }
 
 // Packed is running text as rows of equal length: texts one after the other, [CLS]
@@ -56,12 +140,14 @@ type PackStats struct {
 	Length     int   `json:"length"`
 }
 
-// wordStart marks an id in a file of rows as the first piece of a word; specialBit
-// one that is never masked.
+// Marks of an id in a file of rows: the first piece of a word; one that is never
+// masked; the first piece, and the others, of a linked entity.
 const (
-	wordStart  = 1 << 31
-	specialBit = 1 << 30
-	idMask     = specialBit - 1
+	wordStart    = 1 << 31
+	specialBit   = 1 << 30
+	entityStart  = 1 << 29
+	entityInside = 1 << 28
+	idMask       = entityInside - 1
 )
 
 // HeldOutRows is the most rows that are held out to measure perplexity.
@@ -72,15 +158,12 @@ const HeldOutRows = 1024
 func Pack(ctx context.Context, req PackRequest) (*Packed, sdk.Diagnostics, error) {
 	p := &Packed{}
 	h := sha256.New()
-	fmt.Fprintf(h, "text 1\ntokenizer %s\nlength %d\nplan %s\n", req.TokenizerDigest, req.Length, req.Plan.Digest(recipe.StageCorpus))
-	for _, file := range req.Files {
-		in, err := digestText(file)
-		if err != nil {
-			return nil, nil, err
-		}
-		p.Inputs = append(p.Inputs, in)
-		fmt.Fprintf(h, "%s %s\n", filepath.Ext(file), in.SHA256)
+	var err error
+	if p.Inputs, err = DigestTexts(req.Files); err != nil {
+		return nil, nil, err
 	}
+	fmt.Fprintf(h, "text 2\ntokenizer %s\nlength %d\ncausal %t\nlinker %s\n", req.TokenizerDigest, req.Length, req.Causal, req.LinkerDigest)
+	req.describe(h, p.Inputs)
 	p.Digest = hex.EncodeToString(h.Sum(nil))
 	p.Dir = filepath.Join(req.Home, p.Digest)
 	if err := p.open(); err == nil {
@@ -103,6 +186,18 @@ func Pack(ctx context.Context, req PackRequest) (*Packed, sdk.Diagnostics, error
 		ds.Add(sdk.Diagnostic{Severity: sdk.Info, Code: "data.duplicates", Summary: fmt.Sprintf("of %d texts %d are left out as repeated and %d as nearly repeated (MinHash)", s.Texts, s.Duplicates, s.Near)})
 	}
 	return p, ds, nil
+}
+
+// DigestTexts describes files of text.
+func DigestTexts(files []string) (out []Input, err error) {
+	for _, file := range files {
+		in, err := digestText(file)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, in)
+	}
+	return out, nil
 }
 
 func digestText(path string) (Input, error) {
@@ -128,15 +223,21 @@ type packer struct {
 	rows     int
 	tokens   int64
 	cls, sep uint32
-	ends     bool // rows have cls and sep
+	ends     bool // rows begin with cls and end with sep
+	most     int  // rows that are kept; 0 = all
 }
 
+func (p *packer) full() bool { return p.most > 0 && p.rows >= p.most }
+
 func (p *packer) add(ids []uint32) error {
-	for len(ids) > 0 {
+	for len(ids) > 0 && !p.full() {
 		if len(p.row) == 0 && p.ends {
 			p.row = append(p.row, p.cls)
 		}
-		room := p.length - len(p.row) - 1 // for sep
+		room := p.length - len(p.row)
+		if p.ends {
+			room-- // for sep
+		}
 		if room <= 0 {
 			if err := p.flush(); err != nil {
 				return err
@@ -146,20 +247,25 @@ func (p *packer) add(ids []uint32) error {
 		n := min(room, len(ids))
 		p.row = append(p.row, ids[:n]...)
 		p.tokens += int64(n)
-		ids = ids[n:]
-		if len(ids) == 0 {
-			p.row = append(p.row, p.sep)
+		if ids = ids[n:]; len(ids) > 0 {
+			continue
 		}
+		if len(p.row) == p.length {
+			if err := p.flush(); err != nil {
+				return err
+			}
+		}
+		p.row = append(p.row, p.sep)
 	}
 	return nil
 }
 
 // flush writes the row, filled up with padding (all bits set).
 func (p *packer) flush() error {
-	if len(p.row) == 0 {
+	if len(p.row) == 0 || p.full() {
 		return nil
 	}
-	if len(p.row) < p.length && p.row[len(p.row)-1] != p.sep {
+	if p.ends && len(p.row) < p.length && p.row[len(p.row)-1] != p.sep {
 		p.row = append(p.row, p.sep)
 	}
 	var b [4]byte
@@ -205,18 +311,19 @@ func (p *Packed) build(ctx context.Context, req *PackRequest) error {
 		if !ok {
 			return sdk.Diagnostics{{Severity: sdk.Error, Code: "tokenizer.separator", Summary: "the tokenizer has no token that separates texts ([SEP], </s> or <|endoftext|>)"}}.Err()
 		}
-		parts[i].sep, parts[i].cls, parts[i].ends = uint32(sep)|specialBit|wordStart, uint32(cls)|specialBit|wordStart, both
+		parts[i].sep, parts[i].cls, parts[i].ends = uint32(sep)|specialBit|wordStart, uint32(cls)|specialBit|wordStart, both && !req.Causal
 	}
+	parts[0].most = req.Plan.Pretrain.Rows
 	s := &p.Stats
 	s.Length = req.Length
 	twins := newTwins(req.Plan.Pretrain.Dedup)
 	var ids []uint32
-	for t, err := range Texts(ctx, req.Files, &req.Plan.Data) {
+	for t, err := range req.source(ctx) {
 		if err != nil {
 			return err
 		}
 		s.Texts++
-		switch twins.see(t.Text) {
+		switch twins.see(t.text) {
 		case seenSame:
 			s.Duplicates++
 			continue
@@ -224,12 +331,15 @@ func (p *Packed) build(ctx context.Context, req *PackRequest) error {
 			s.Near++
 			continue
 		}
-		ids = packIDs(req.Tokenizer, t.Text, ids[:0])
 		to := parts[0]
-		if heldOut(t.Text, req.Plan) && parts[1].rows < HeldOutRows {
+		if t.held && (req.Task != nil || parts[1].rows < HeldOutRows) {
+			if parts[1].rows >= HeldOutRows {
+				continue // a task's own: never trained on
+			}
 			to = parts[1]
 			s.HeldOut++
 		}
+		ids = packIDs(req.Tokenizer, req.Linker, t.text, ids[:0])
 		if err := to.add(ids); err != nil {
 			return err
 		}
@@ -268,8 +378,9 @@ func (p *Packed) open() error {
 	return nil
 }
 
-// packIDs encodes a text with marks of words.
-func packIDs(tok *token.Tokenizer, text string, out []uint32) []uint32 {
+// packIDs encodes a text with marks of words, and of the entities that l links.
+func packIDs(tok *token.Tokenizer, l recipe.Linker, text string, out []uint32) []uint32 {
+	from := len(out)
 	e := tok.Encode(text, token.Options{Bare: true})
 	for i, id := range e.IDs {
 		v := uint32(id)
@@ -281,11 +392,24 @@ func packIDs(tok *token.Tokenizer, text string, out []uint32) []uint32 {
 		}
 		out = append(out, v)
 	}
+	if l == nil {
+		return out
+	}
+	next := 0
+	for _, m := range l.Link(text) { // in their order, none over another
+		mark := uint32(entityStart)
+		for ; next < len(e.IDs) && e.Offsets[next].Start < m.End; next++ {
+			if e.Offsets[next].End > m.Start {
+				out[from+next] |= mark
+				mark = entityInside
+			}
+		}
+	}
 	return out
 }
 
-// heldOut picks texts by their hash: the share of valid in data.split.
-func heldOut(text string, plan *recipe.Plan) bool {
+// HeldOut picks texts by their hash: the share of valid in data.split.
+func HeldOut(text string, plan *recipe.Plan) bool {
 	return len(plan.Data.Split) == 3 && float64(Key("held-out "+text)>>11)/(1<<53) < plan.Data.Split[1]
 }
 
@@ -337,7 +461,9 @@ const maskStream = 0x6d61736b // "mask"
 
 // example masks a row: of each hundred pieces chosen 80 become the mask, 10 a
 // random piece, 10 stay (Devlin et al. 2019). With mask word all pieces of a word
-// are chosen together. Causal rows predict the next piece everywhere.
+// are chosen together, with mask entity also all words of a linked entity (Sun et
+// al. 2019, "ERNIE: Enhanced Representation through Knowledge Integration"). Causal
+// rows predict the next piece everywhere.
 func (m *Masking) example(name string, row []uint32, epoch int) *recipe.Encoded {
 	e := &recipe.Encoded{ID: name, Key: Key(name), IDs: make([]int32, len(row))}
 	targets := make([]int32, len(row))
@@ -358,7 +484,11 @@ func (m *Masking) example(name string, row []uint32, epoch int) *recipe.Encoded 
 			continue
 		}
 		free++
-		if n := len(units); m.Plan.Mask == "word" && v&wordStart == 0 && n > 0 && units[n-1][1] == i {
+		goesOn := m.Plan.Mask != "token" && v&(wordStart|entityStart) == 0
+		if m.Plan.Mask == "entity" {
+			goesOn = goesOn || v&entityInside != 0
+		}
+		if n := len(units); goesOn && n > 0 && units[n-1][1] == i {
 			units[n-1][1] = i + 1
 		} else {
 			units = append(units, [2]int{i, i + 1})

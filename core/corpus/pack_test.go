@@ -76,7 +76,7 @@ func TestPackKeepsEveryPiece(t *testing.T) {
 	var want, got []int32
 	for text, err := range Texts(t.Context(), []string{p.Inputs[0].Path, p.Inputs[1].Path}, &plan.Data) {
 		require.NoError(t, err)
-		if !heldOut(text.Text, plan) {
+		if !HeldOut(text.Text, plan) {
 			want = append(want, tok.Encode(text.Text, token.Options{Bare: true}).IDs...)
 		}
 	}
@@ -104,7 +104,7 @@ func TestPackKeepsEveryPiece(t *testing.T) {
 func TestMasks(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	tok := packTokenizer(t)
-	row := append([]uint32{2 | specialBit | wordStart}, packIDs(tok, someText(rng, 400), nil)...)
+	row := append([]uint32{2 | specialBit | wordStart}, packIDs(tok, nil, someText(rng, 400), nil)...)
 	row = append(row, 3|specialBit|wordStart)
 	for _, how := range []string{"token", "word"} {
 		m := &Masking{Plan: recipe.PretrainPlan{Mask: how, Share: 0.15}, Seed: 7, Mask: 4, Pieces: tok.VocabSize(), Keep: tok.IsSpecial}
@@ -293,4 +293,93 @@ func TestTextsSayWhere(t *testing.T) {
 	_, ds, err := Pack(t.Context(), PackRequest{Files: []string{empty}, Plan: packPlan(t), Tokenizer: packTokenizer(t), Length: 16, Home: t.TempDir()})
 	require.NoError(t, err)
 	require.ErrorContains(t, ds.Err(), "no row to train on")
+}
+
+func TestPackCausalBlocks(t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 9))
+	tok := packTokenizer(t)
+	var task TaskTexts
+	var want []uint32
+	for range 30 {
+		text := someText(rng, 1+rng.IntN(30))
+		task.Train = append(task.Train, text)
+		for _, v := range packIDs(tok, nil, text, nil) {
+			want = append(want, v&idMask)
+		}
+		want = append(want, 3) // [SEP] ends a text
+	}
+	task.Valid = []string{"held out"}
+	p, ds, err := Pack(t.Context(), PackRequest{Plan: packPlan(t), Tokenizer: tok, Length: 16, Home: t.TempDir(), Causal: true, Task: &task})
+	require.NoError(t, err)
+	require.NoError(t, ds.Err())
+	require.Equal(t, 1, p.Stats.ValidRows)
+	rows, err := p.Train.read(0, p.Train.Len())
+	require.NoError(t, err)
+	var got []uint32
+	for i, row := range rows {
+		if i < len(rows)-1 {
+			require.Len(t, row, 16)
+		}
+		for _, v := range row {
+			got = append(got, v&idMask)
+		}
+	}
+	require.Equal(t, want, got)
+
+	few, _, err := Pack(t.Context(), PackRequest{Plan: packPlan(t, "pretrain.rows=3"), Tokenizer: tok, Length: 16, Home: t.TempDir(), Causal: true, Task: &task})
+	require.NoError(t, err)
+	require.Equal(t, 3, few.Train.Len())
+	again, err := few.Train.read(0, 3)
+	require.NoError(t, err)
+	require.Equal(t, rows[:3], again)
+}
+
+// fixedLinker links one name.
+type fixedLinker string
+
+func (l fixedLinker) Types() []string { return []string{""} }
+
+func (l fixedLinker) Facts(int32) []recipe.GraphFact { return nil }
+
+func (l fixedLinker) Link(text string) (out []recipe.Mention) {
+	for at := 0; ; {
+		i := strings.Index(text[at:], string(l))
+		if i < 0 {
+			return out
+		}
+		out = append(out, recipe.Mention{Start: at + i, End: at + i + len(l)})
+		at += i + len(l)
+	}
+}
+
+func TestEntityMasks(t *testing.T) {
+	tok := packTokenizer(t)
+	const name = "gas turbine"
+	row := packIDs(tok, fixedLinker(name), strings.Repeat("the gas turbine gas turbine and a gas line ", 6), nil)
+	entities := 0
+	for _, v := range row {
+		if v&entityStart != 0 {
+			entities++
+		}
+	}
+	require.Equal(t, 12, entities)
+	m := &Masking{Plan: recipe.PretrainPlan{Mask: "entity", Share: 0.4}, Seed: 7, Mask: 4, Pieces: tok.VocabSize(), Keep: tok.IsSpecial}
+	whole := 0
+	for epoch := range 20 {
+		target := m.example("train-1", row, epoch).Targets[0].Tokens
+		for i := 0; i < len(row); i++ {
+			if row[i]&entityStart == 0 {
+				continue
+			}
+			hidden := target[i] >= 0
+			for i+1 < len(row) && row[i+1]&entityInside != 0 {
+				i++
+				require.Equal(t, hidden, target[i] >= 0, "a name is hidden as a whole")
+			}
+			if hidden {
+				whole++
+			}
+		}
+	}
+	require.Positive(t, whole)
 }

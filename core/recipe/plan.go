@@ -134,7 +134,8 @@ type VocabPlan struct {
 	Extend   int    `yaml:"extend"`    // most terms to add; 0 = off, -1 = all
 	Words    bool   `yaml:"words"`     // words of the training texts are candidates too
 	MinCount int    `yaml:"min_count"` // least occurrences of such a word
-	Init     string `yaml:"init"`      // mean | random
+	MinSaved int    `yaml:"min_saved"` // least pieces of the training texts that a term saves
+	Init     string `yaml:"init"`      // mean | similar | random
 }
 
 // FewShotPlan is learning from a few examples of each class (objective fewshot).
@@ -152,9 +153,19 @@ const ObjectivePretrain = "pretrain"
 
 // PretrainPlan is how a language model is trained on running text.
 type PretrainPlan struct {
-	Mask  string  `yaml:"mask"`  // token | word
+	Mask  string  `yaml:"mask"`  // token | word | entity
 	Share float64 `yaml:"share"` // of the pieces that are predicted
 	Dedup string  `yaml:"dedup"` // off | exact | near
+	Task  bool    `yaml:"task"`  // the data are a task's examples
+	Rows  int     `yaml:"rows"`  // most rows that are trained on; 0 = all
+	// Like is a file or folder of texts whose nearest neighbours in the data are
+	// trained on; "" = all of the data.
+	Like       string `yaml:"like"`
+	Neighbours int    `yaml:"neighbours"` // of each text of Like
+	Embedder   string `yaml:"embedder"`   // model that compares them
+	// Scratch trains new weights in the base's shape, with a vocabulary of the data.
+	Scratch   bool `yaml:"scratch"`
+	VocabSize int  `yaml:"vocab_size"`
 }
 
 // EvalPlan is prediction and evaluation.

@@ -229,7 +229,7 @@ func TestPresetsResolve(t *testing.T) {
 			t.Errorf("preset %s: plan has %q, summary %q", preset.Name, p.Preset, preset.Summary)
 		}
 	}
-	if diff := cmp.Diff([]string{"continue", "controls", "distill", "fewshot", "finetune", "lora", "ner", "pretrain", "quick", "tutorial"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"continue", "controls", "distill", "fewshot", "finetune", "lora", "ner", "pretrain", "quick", "tapt", "tutorial"}, names); diff != "" {
 		t.Error(diff)
 	}
 	tutorial := mustPlan(t, Sources{Preset: "tutorial"})

@@ -162,17 +162,14 @@ func newAddedTokens(t *charTables, n normalizer, tokens []AddedToken, ids []int3
 // single prepares the search for tokens that are found between word boundaries
 // only, where all are.
 func (a *addedTokens) single(m *matcher, entries []trieEntry) {
-	if len(entries) == 0 {
+	joined := func(e trieEntry) bool { return !a.tokens[e.value].SingleWord }
+	if len(entries) == 0 || slices.ContainsFunc(entries, joined) {
 		return
 	}
 	m.single = true
 	m.firsts, m.starts, m.ends = new(hashSet), new(hashSet), new(hashSet)
 	var tails [len(m.tails)][]trieEntry
 	for _, e := range entries {
-		if !a.tokens[e.value].SingleWord {
-			m.single = false
-			return
-		}
 		n, hash := a.word(e.key)
 		if n == 0 {
 			continue

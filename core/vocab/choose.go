@@ -25,6 +25,7 @@ type Request struct {
 	Max   int                      // most terms, or All
 	Words bool                     // words of the texts are candidates too
 	Count int                      // least occurrences of a word of the texts; 0 = 3
+	Saved int                      // least pieces of the texts that a term saves; without texts of no account
 }
 
 // Choice is a chosen term.
@@ -42,6 +43,7 @@ type Selection struct {
 	Tokenizer *token.Tokenizer
 	Added     []token.Added
 	Left      []string // terms that the tokenizer cannot take up, or has as one piece
+	Idle      []Choice // terms left out because they save less than wanted, by name
 	// Of the texts: words between blanks, pieces before and after.
 	Words, Before, After int
 }
@@ -83,15 +85,18 @@ func Choose(ctx context.Context, req Request) (*Selection, error) {
 	}
 	var picked []*Choice
 	for _, c := range byTerm {
-		c.Saved = c.Count * (c.Pieces - 1)
+		if c.Saved = c.Count * (c.Pieces - 1); req.Texts != nil && c.Saved < req.Saved {
+			s.Idle = append(s.Idle, *c)
+			continue
+		}
 		picked = append(picked, c)
 	}
 	for _, c := range words {
-		if c.Count >= least {
-			c.Saved = c.Count * (c.Pieces - 1)
+		if c.Saved = c.Count * (c.Pieces - 1); c.Count >= least && c.Saved >= req.Saved {
 			picked = append(picked, c)
 		}
 	}
+	slices.SortFunc(s.Idle, func(a, b Choice) int { return strings.Compare(a.Text, b.Text) })
 	slices.SortFunc(picked, func(a, b *Choice) int {
 		return cmp.Or(b.Saved-a.Saved, cmp.Compare(weights[b.Text], weights[a.Text]), strings.Compare(a.Text, b.Text))
 	})

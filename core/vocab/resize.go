@@ -1,11 +1,13 @@
 package vocab
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -16,6 +18,7 @@ import (
 	"github.com/islm-dev/islm/core/model/hf"
 	"github.com/islm-dev/islm/core/token"
 	"github.com/islm-dev/islm/core/torch/safetensors"
+	"github.com/islm-dev/islm/sdk"
 )
 
 // Row says how a new row of the embeddings is made: as the weighted sum of old
@@ -27,12 +30,23 @@ type Row struct {
 }
 
 // Inits are the ways to make the rows of new pieces.
-func Inits() []string { return []string{"mean", "random"} }
+func Inits() []string { return []string{"mean", "similar", "random"} }
 
-// Compose makes the rows of added pieces: as the mean of the rows of their old
+// Rows makes the rows of a selection's pieces: as the mean of the rows of their old
 // pieces (Gee et al. 2022, "Fast Vocabulary Transfer for Language Model
-// Compression"), or at random.
-func Compose(added []token.Added, init string) ([]Row, error) {
+// Compression"), of pieces that stand in like contexts of the texts, or at random.
+func (s *Selection) Rows(ctx context.Context, init string, texts iter.Seq2[string, error]) ([]Row, error) {
+	if init != "similar" {
+		return compose(s.Added, init)
+	}
+	if texts == nil {
+		return nil, sdk.Diagnostics{{Severity: sdk.Error, Code: "vocab.init", Summary: "similar pieces are found in texts of the domain, and there are none", Remedy: "name texts, or choose mean or random"}}.Err()
+	}
+	return similar(ctx, s.Tokenizer, s.Added, texts)
+}
+
+// compose makes rows that need no texts.
+func compose(added []token.Added, init string) ([]Row, error) {
 	if !slices.Contains(Inits(), init) {
 		return nil, fmt.Errorf("compose rows: unknown way %q (%s)", init, strings.Join(Inits(), ", "))
 	}
@@ -100,7 +114,7 @@ func piecesOf(old, fresh *token.Tokenizer, id int32, piece string) []int32 {
 // perPiece are the endings of tensors that have one row, or one value, per piece.
 var perPiece = []string{
 	"word_embeddings.weight", "wte.weight", "embed_tokens.weight", "shared.weight", "lm_head.weight", "lm_head.bias",
-	"lm_head.decoder.weight", "lm_head.decoder.bias", "cls.predictions.bias", "cls.predictions.decoder.weight", "cls.predictions.decoder.bias",
+	"lm_head.decoder.weight", "lm_head.decoder.bias", "predictions.bias", "predictions.decoder.weight", "predictions.decoder.bias",
 	"vocab_projector.weight", "vocab_projector.bias",
 }
 

@@ -3,6 +3,7 @@ package hf
 import (
 	"cmp"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"hash/fnv"
 	"math"
@@ -24,7 +25,34 @@ type Cut struct {
 	Heads        int    // attention heads; 0 = as many as keep their size
 	Intermediate int    // of the feed-forward layers; 0 = in proportion to Hidden
 	Scratch      bool   // keep the shape alone: random weights
+	Vocab        *Vocab // of Scratch; nil = as large as it is
 	Seed         uint64 // of random weights
+}
+
+// Vocab is another vocabulary: its size, and the ids of special tokens by role (pad,
+// bos, eos), which a config may name.
+type Vocab struct {
+	Size    int
+	Special map[string]int32
+}
+
+// apply puts the vocabulary into a config.
+func (v *Vocab) apply(c *Config) error {
+	c.VocabSize = v.Size
+	for role, id := range v.Special {
+		key := role + "_token_id"
+		if _, ok := c.rest[key]; !ok {
+			continue
+		}
+		if role == "pad" {
+			if c.FirstPosition > 0 && int(id) != c.PadTokenID {
+				return fmt.Errorf("positions begin behind the padding id %d of the old vocabulary, the new one has %d", c.PadTokenID, id)
+			}
+			c.PadTokenID = int(id)
+		}
+		c.rest[key] = json.RawMessage(strconv.Itoa(int(id)))
+	}
+	return nil
 }
 
 // Write makes the smaller model of the folder from in the folder to, which must
@@ -40,11 +68,15 @@ func (c Cut) Write(from, to string) (diags sdk.Diagnostics) {
 	if cfg == nil {
 		return diags
 	}
-	w, more := OpenWeights(from, cfg.ModelType)
-	if diags.Add(more...); diags.HasErrors() {
-		return diags
+	var w *Weights // of a shape alone none are needed
+	if !c.Scratch {
+		var more sdk.Diagnostics
+		w, more = OpenWeights(from, cfg.ModelType)
+		if diags.Add(more...); diags.HasErrors() {
+			return diags
+		}
+		defer w.Close() //nolint:errcheck // only read
 	}
-	defer w.Close() //nolint:errcheck // only read
 	fail := func(code, format string, args ...any) sdk.Diagnostics {
 		diags.Add(sdk.Diagnostic{Severity: sdk.Error, Code: code, File: from, Summary: fmt.Sprintf(format, args...)})
 		return diags
@@ -53,7 +85,10 @@ func (c Cut) Write(from, to string) (diags sdk.Diagnostics) {
 	if err != nil {
 		return fail("student.shape", "%s", err)
 	}
-	k := &cutter{cut: c, from: cfg, to: small, find: w.Find, names: w.Names()}
+	k := &cutter{cut: c, from: cfg, to: small}
+	if w != nil {
+		k.find, k.names = w.Find, w.Names()
+	}
 	if err := k.choose(); err != nil {
 		return fail("student.shape", "%s", err)
 	}
@@ -120,6 +155,9 @@ func (c *Cut) shape(cfg *Config) (*Config, error) {
 	}
 	if c.Scratch {
 		small.Labels, small.ProblemType, small.Architecture = nil, "", small.Arch().Class+"Model"
+		if c.Vocab != nil {
+			return small, c.Vocab.apply(small)
+		}
 		return small, nil
 	}
 	if small.HiddenSize > cfg.HiddenSize || small.Intermediate > cfg.Intermediate {
@@ -342,7 +380,7 @@ func (k *cutter) random() []safetensors.Entry {
 			}
 			data = binary.LittleEndian.AppendUint32(data, math.Float32bits(v))
 		}
-		out = append(out, safetensors.Entry{Name: t.Name, DType: "F32", Shape: t.Shape, Data: data})
+		out = append(out, safetensors.Entry{Name: t.Name, DType: "F32", Shape: t.FileShape(), Data: data})
 	}
 	return out
 }
