@@ -175,6 +175,10 @@ func (f *fewShot) open(ctx context.Context) error {
 		return sdk.Diagnostics{{Severity: sdk.Error, Code: "fewshot.head", Summary: fmt.Sprintf("islm fewshot learns one head of kind %s, the data have %d heads", sdk.KindClassify, len(d.heads)),
 			Remedy: "name with --data examples with one class each"}}.Err()
 	}
+	if packs := r.plan.Augment.Packs; len(packs) > 0 {
+		return sdk.Diagnostics{{Severity: sdk.Error, Code: "fewshot.augment", Path: "augment.packs", Summary: "islm fewshot compares its methods on the same few examples, which no rules vary",
+			Remedy: "leave augment.packs out, or train on the examples with 'islm train'"}}.Err()
+	}
 	f.spec = d.heads[at]
 	f.spec.Pooling = "mean"
 	f.train, f.test = d.corpus.Train, d.corpus.Test

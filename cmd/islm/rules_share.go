@@ -659,7 +659,7 @@ func (c *custody) inspect(content share.Content, dir string, update bool) error 
 		if err != nil {
 			return fmt.Errorf("look at the plugin: %w", err)
 		}
-		if pin, ok := c.lock.Find("plugins", content.Name); ok {
+		if pin, ok := c.lock.Find("plugins", content.Name); ok && pin.SHA256 != share.Digest(data) {
 			return share.Accept{Update: update, Locked: func(share.Kind, string) (share.Pin, bool) { return sharePin(share.Plugin, pin), true }}.Compare(
 				share.Content{ID: content.ID, SHA256: share.Digest(data), Size: int64(len(data))})
 		}
@@ -675,7 +675,7 @@ func (a *app) installed(cmd *cobra.Command, c *custody, in *share.Installed) err
 		if err != nil {
 			return err
 		}
-		e, ds, err := cat.Install(cmd.Context(), filepath.Join(in.Dir, "islm-plugin-"+in.Name), catalog.InstallOptions{})
+		e, ds, err := cat.Install(cmd.Context(), filepath.Join(in.Dir, "islm-plugin-"+in.Name), catalog.InstallOptions{Source: in.Source})
 		a.problems(ds)
 		if err != nil {
 			return err

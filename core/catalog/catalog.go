@@ -207,7 +207,9 @@ func (p place) verify(pin Pin) (Entry, error) {
 		}
 	}
 	again := "islm plugin install SOURCE"
-	if pin.Source != "" && pin.Source != bundledSource {
+	if strings.Contains(pin.Source, "@sha256:") { // pulled from a registry
+		again = "islm rules pull " + pin.Source
+	} else if pin.Source != "" && pin.Source != bundledSource {
 		again = "islm plugin install " + pin.Source
 	} else if p.kind == FromBundle {
 		again = "make build"

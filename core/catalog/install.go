@@ -22,6 +22,9 @@ type InstallOptions struct {
 	// Project makes islm.lock.yaml in the working folder if no folder above has
 	// one. A project's lock that exists is always updated.
 	Project bool
+	// Source is what locks name as the place that the plugin came from; "" is the
+	// path given to Install.
+	Source string
 }
 
 // Install takes a plugin from a source folder (a Go package main, built here) or
@@ -62,6 +65,9 @@ func (c *Catalog) Install(ctx context.Context, src string, opts InstallOptions) 
 	if abs == target { // what lies there already is to be locked
 		pin.Source = ""
 	}
+	if opts.Source != "" && pin.Source != "" {
+		pin.Source = opts.Source
+	}
 	entry := Entry{Name: pin.Name, Version: pin.Version, Path: target, SHA256: sum, Size: size, Source: abs, Place: FromHome, Lock: c.homeLock()}
 	if err := c.record(FromHome, c.homeLock(), pin); err != nil {
 		return Entry{}, nil, err
@@ -74,7 +80,9 @@ func (c *Catalog) Install(ctx context.Context, src string, opts InstallOptions) 
 		project = filepath.Join(c.path.Work, LockFile)
 	}
 	if project != "" {
-		pin.Source = relativeTo(filepath.Dir(project), abs)
+		if pin.Source = relativeTo(filepath.Dir(project), abs); opts.Source != "" {
+			pin.Source = opts.Source
+		}
 		if err := c.record(FromProject, project, pin); err != nil {
 			return Entry{}, nil, err
 		}
