@@ -82,6 +82,14 @@ func Predict(ctx context.Context, engine recipe.Engine, b *Bundle, examples []sd
 			examples[i].ID = fmt.Sprintf("%d", i+1)
 		}
 	}
+	if generation != nil {
+		examples = slices.Clone(examples)
+		for i := range examples { // draws go by the ID
+			if examples[i].ID == "" {
+				examples[i].ID = examples[i].Text
+			}
+		}
+	}
 	cut, parts := corpus.Windows(examples, b.Heads, b.Tokenizer, b.maxLength(), b.Plan.Data.Stride)
 	asked, of := corpus.Pairs(cut, b.Heads)
 	rows, err := encodeRows(ctx, b, asked)

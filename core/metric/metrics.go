@@ -116,7 +116,7 @@ func Names() []string {
 	return []string{
 		"accuracy", "micro_f1", "macro_f1", "weighted_f1", "samples_f1", "entity_f1", "relation_f1", "exact_match", "token_f1",
 		"pearson", "spearman", "mse", "rmse", "mae", "mrr", "ndcg_10", "map", "hit_1", "loss", "perplexity",
-		"bleu", "chrf", "rouge_1", "rouge_2", "rouge_l", "exact_match",
+		"bleu", "chrf", "rouge_1", "rouge_2", "rouge_l",
 	}
 }
 
