@@ -5,6 +5,7 @@ package model
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -242,6 +243,32 @@ func TestHeadsThatTheArchitectureCannotHave(t *testing.T) {
 			_, diags := Load("testdata/lm/"+c.dir, []sdk.HeadSpec{c.spec}, Options{})
 			require.True(t, diags.HasErrors())
 			require.Contains(t, diags.String(), c.want)
+		})
+	}
+}
+
+// A row mixed with itself is the row; mixed with another it is neither.
+func TestArchitecturesMix(t *testing.T) {
+	for _, name := range []string{"gpt2-label", "llama-label", "distilbert-label", "albert-label"} {
+		t.Run(name, func(t *testing.T) {
+			inTorch(t, func() {
+				f := loadFixture(t, "lm/"+name, archTarget)
+				m := mustLoad(t, "testdata/lm/"+name, []sdk.HeadSpec{abc}, Options{})
+				defer m.Close()
+				loss := func(mixed *recipe.Mixed) float64 {
+					row := *f.rows[0]
+					row.Mixed = mixed
+					rows := []*recipe.Encoded{&row}
+					in, err := m.Input(rows, 0)
+					require.NoError(t, err)
+					loss, err := m.Loss(in, &Pass{}, m.Norms(rows))
+					require.NoError(t, err)
+					return loss.Item()
+				}
+				plain := loss(nil)
+				require.InDelta(t, plain, loss(&recipe.Mixed{With: f.rows[0], Share: 0.3}), 1e-5)
+				require.Greater(t, math.Abs(plain-loss(&recipe.Mixed{With: f.rows[1], Share: 0.3})), 1e-3)
+			})
 		})
 	}
 }

@@ -83,6 +83,22 @@ func (l *Llama) Tie() *Param {
 
 func (l *Llama) tune(t *tuning) { l.tuning = t }
 
+// embed gives the output of the embedding layer [B, T, Hidden].
+func (l *Llama) embed(in *Input) *torch.Tensor {
+	x := in.words
+	switch {
+	case x != nil:
+	case l.tied:
+		x = torch.Embedding(l.word.Value.Alias(), in.IDs) // as Bert.lookup says
+	default:
+		x = torch.Embedding(l.word.Value, in.IDs)
+	}
+	if in.cache.filled() == 0 {
+		x = l.tuning.prompted(x)
+	}
+	return x
+}
+
 // Encode gives the last hidden states [B, T, Hidden].
 func (l *Llama) Encode(in *Input, pass *Pass) *torch.Tensor {
 	n, t := in.IDs.Size(0), int64(in.Width)
@@ -91,17 +107,7 @@ func (l *Llama) Encode(in *Input, pass *Pass) *torch.Tensor {
 		hidden, attention = 0, 0
 	}
 	x := torch.Scoped(func() *torch.Tensor {
-		x := in.words
-		switch {
-		case x != nil:
-		case l.tied:
-			x = torch.Embedding(l.word.Value.Alias(), in.IDs) // as Bert.lookup says
-		default:
-			x = torch.Embedding(l.word.Value, in.IDs)
-		}
-		if in.cache.filled() == 0 {
-			x = l.tuning.prompted(x)
-		}
+		x := in.mixed(l.embed(in), func() *torch.Tensor { return l.embed(in.mix.other) })
 		return torch.Dropout(x, hidden, pass.mask(placeEmbeddings, in))
 	})
 	t = x.Size(1)
