@@ -49,6 +49,8 @@ type dataRequest struct {
 	engine    recipe.Engine  // nil where none is at hand
 	heads     []sdk.HeadSpec // of teachers: they stay though no example has a label for them
 	past      *past          // of a continued model; nil
+	// rewrite puts a teacher's texts in the place of the data's; nil = they stay.
+	rewrite func(ctx context.Context, heads []sdk.HeadSpec, train []sdk.Example) (sdk.Diagnostics, error)
 }
 
 // Stage is one prepared stage of a run.
@@ -105,13 +107,11 @@ func openData(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 	if err != nil || ds.HasErrors() {
 		return nil, ds, err
 	}
-	if plan.Objective == recipe.ObjectiveDistill {
-		for _, h := range c.Heads {
-			if h.Kind == sdk.KindGenerate {
-				ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "distill.head", Path: "heads." + h.Name, Summary: fmt.Sprintf("head %q writes text: there is no distillation of answers for heads of kind %s", h.Name, h.Kind),
-					Remedy: "train the student on texts that the teacher writes ('islm predict --out'), as data with prompt and completion"})
-				return nil, ds, nil
-			}
+	if req.rewrite != nil {
+		more, err := req.rewrite(ctx, c.Heads, c.Train)
+		ds = append(ds, more...)
+		if err != nil || ds.HasErrors() {
+			return nil, ds, err
 		}
 	}
 	if req.past != nil {

@@ -249,7 +249,7 @@ func (r *Run) prepareData(ctx context.Context) error {
 	if r.plan.Objective == recipe.ObjectivePretrain {
 		open = openText
 	}
-	d, ds, err := open(ctx, dataRequest{plan: r.plan, plugins: r.plugins, base: r.base.Dir, home: r.Home, knowledge: r.knowledge, store: r.Store, engine: r.Engine, heads: r.teacherHeads(), past: r.past})
+	d, ds, err := open(ctx, dataRequest{plan: r.plan, plugins: r.plugins, base: r.base.Dir, home: r.Home, knowledge: r.knowledge, store: r.Store, engine: r.Engine, heads: r.teacherHeads(), past: r.past, rewrite: r.rewrite})
 	if terr := r.tell(ds); terr != nil {
 		return terr
 	}

@@ -237,9 +237,16 @@ func (r *Run) teach(ctx context.Context) error {
 	}
 	for _, t := range r.teachers {
 		j := recipe.Teacher{Name: t.model.Name, Dir: t.model.Dir, Plan: t.plan, Injection: t.knowledge.injection()}
+		shared := 0
 		for _, h := range t.heads {
-			if slices.Contains(names, h.Name) {
+			if !slices.Contains(names, h.Name) {
+				continue
+			}
+			shared++
+			if compared(h) {
 				j.Heads = append(j.Heads, h)
+			} else if h.Kind != sdk.KindGenerate && d.Logits > 0 {
+				ds.Add(sdk.Diagnostic{Severity: sdk.Warning, Code: "distill.head", Path: "heads." + h.Name, Summary: fmt.Sprintf("the answers of head %s (%s) are not distilled: it learns its labels alone", h.Name, h.Kind)})
 			}
 		}
 		same := t.tokDigest == r.data.tokDigest && t.knowledge == nil && r.knowledge == nil
@@ -278,7 +285,7 @@ func (r *Run) teach(ctx context.Context) error {
 				Summary: fmt.Sprintf("teacher %s cuts texts into other pieces than the student, or sees injected knowledge: hidden states, attention, relations and embeddings cannot be compared", t.model.Name),
 				Remedy:  "distil its answers alone: --set distill.hidden=0 and the other losses of states too"})
 		}
-		if len(j.Heads) == 0 && d.Logits > 0 && !d.NeedsStates() {
+		if shared == 0 && d.Logits > 0 && !d.NeedsStates() {
 			ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "distill.labels", Path: "distill.teachers",
 				Summary: fmt.Sprintf("teacher %s has no head in common with the student: it has %s, the student %s", t.model.Name, strings.Join(headNames(t.heads), ", "), strings.Join(names, ", ")),
 				Remedy:  "distil its hidden states too (distill.hidden), or name the head of the labels with data.head"})

@@ -131,8 +131,8 @@ func alignHead(student, teacher sdk.HeadSpec, grown bool) (own, columns []int64,
 
 // open loads a teacher, or its answers where they suffice.
 func (d *distill) open(t *teacher, job *recipe.Job, observe func(recipe.Event)) error {
-	if d.plan.Logits == 0 && !d.plan.NeedsStates() {
-		return nil // a control
+	if (d.plan.Logits == 0 || len(t.Heads) == 0) && !d.plan.NeedsStates() {
+		return nil // a control, or a teacher whose answers are in the labels
 	}
 	keeps := t.Save != "" && t.Rows != nil && d.plan.Logits > 0 && len(t.Heads) > 0
 	if keeps {
