@@ -255,6 +255,7 @@ func TestArchitecturesMix(t *testing.T) {
 				f := loadFixture(t, "lm/"+name, archTarget)
 				m := mustLoad(t, "testdata/lm/"+name, []sdk.HeadSpec{abc}, Options{})
 				defer m.Close()
+				require.True(t, m.Mixes())
 				loss := func(mixed *recipe.Mixed) float64 {
 					row := *f.rows[0]
 					row.Mixed = mixed

@@ -84,7 +84,7 @@ func answers(r *recipe.Encoded, index int) iter.Seq2[float64, *recipe.Target] {
 // Mixes reports whether the encoder can mix the rows of a batch.
 func (m *Model) Mixes() bool {
 	switch m.Encoder.(type) {
-	case *Bert, *GPT2:
+	case *Bert, *GPT2, *Llama:
 		return true
 	}
 	return false
