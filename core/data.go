@@ -36,7 +36,9 @@ type data struct {
 	base        string      // model folder to start from: the base's, or the vocabulary's
 	vocabulary  *vocabulary // nil when it is not extended
 	replayed    int         // examples of train that a continued model had learned before
-	before      []Stage     // of pre-training: what came before the texts were packed
+	// Of pre-training: what came before the texts were packed, and the provenance of it.
+	before []Stage
+	made   struct{ Vocabulary, Knowledge []report.Artifact }
 }
 
 type dataRequest struct {

@@ -106,6 +106,7 @@ func (r *Run) provenance() (*report.Provenance, error) {
 		}
 		p.Knowledge = append(p.Knowledge, report.Artifact{Name: baseName(name), Role: strings.Join(r.plan.Knowledge.Inject, "+"), Digest: "sha256:" + k.graph.Digest(), N: k.graph.Entities()})
 	}
+	p.Vocabulary, p.Knowledge = append(p.Vocabulary, r.data.made.Vocabulary...), append(p.Knowledge, r.data.made.Knowledge...)
 	for _, pl := range r.plugins {
 		p.Plugins = append(p.Plugins, report.Artifact{Name: pl.about.Name, Version: pl.about.Version, Digest: "sha256:" + pl.entry.SHA256, Size: pl.entry.Size})
 		if pl.entry.Dev() {

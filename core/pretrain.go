@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"github.com/islm-dev/islm/core/kg"
 	"github.com/islm-dev/islm/core/model/hf"
 	"github.com/islm-dev/islm/core/recipe"
+	"github.com/islm-dev/islm/core/report"
 	"github.com/islm-dev/islm/core/token"
 	"github.com/islm-dev/islm/sdk"
 )
@@ -45,6 +47,7 @@ func openText(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 			return nil, ds, err
 		}
 		d.base, d.before = stage.dir, append(d.before, stage.Stage)
+		d.made.Vocabulary = append(d.made.Vocabulary, report.Artifact{Name: "vocabulary of the texts", Role: "from scratch", Digest: stage.Digest})
 		if cfg, more = hf.ReadConfig(d.base); more.HasErrors() {
 			return nil, append(ds, more...), nil
 		}
@@ -182,6 +185,9 @@ func (d *data) openLinker(ctx context.Context, req dataRequest) (*kgGraph, sdk.D
 		}
 		return nil, ds, fmt.Errorf("open the knowledge graph: %w", err)
 	}
-	d.before = append(d.before, Stage{"graph", graph.Digest(), "entities of " + filepath.Join(dir, kg.ViewName), true})
+	if len(stages) == 0 { // a compiled view that the plan names
+		d.before = append(d.before, Stage{"knowledge", "sha256:" + graph.Digest(), filepath.Join(dir, kg.ViewName), true})
+	}
+	d.made.Knowledge = append(d.made.Knowledge, report.Artifact{Name: baseName(cmp.Or(req.plan.Knowledge.KG, strings.Join(req.plan.Domain.Names, "+"))), Role: "entity masks", Digest: "sha256:" + graph.Digest(), N: graph.Entities()})
 	return graph, ds, nil
 }

@@ -181,7 +181,7 @@ func digestFile(w io.Writer, path string) error {
 // are, or finds the one that an earlier run made.
 func buildGraph(ctx context.Context, ps plugins, home string) (dir string, stage Stage, ds sdk.Diagnostics, err error) {
 	if len(ps) == 0 {
-		ds.Add(sdk.Diagnostic{Code: "knowledge.kg", Path: "knowledge.kg", Summary: "knowledge is to be injected, but there is no graph", Remedy: "name a graph (knowledge.kg=FOLDER, see 'islm kg import'), or a domain that has facts (--domain)"})
+		ds.Add(sdk.Diagnostic{Code: "knowledge.kg", Path: "knowledge.kg", Summary: "knowledge is wanted, but there is no graph", Remedy: "name a graph (knowledge.kg=FOLDER, see 'islm kg import'), or a domain that has facts (--domain)"})
 		return "", stage, ds, nil
 	}
 	h := sha256.New()
