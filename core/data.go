@@ -125,6 +125,7 @@ func openData(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 		}
 		d.replayed = req.past.replay
 	}
+	c.Train = corpus.Share(c.Train, plan.Data.Share, plan.Seed)
 	c.Train, _ = corpus.Windows(c.Train, c.Heads, tok, d.maxLength, plan.Data.Stride)
 	c.Valid, _ = corpus.Windows(c.Valid, c.Heads, tok, d.maxLength, plan.Data.Stride)
 	c.Test, _ = corpus.Windows(c.Test, c.Heads, tok, d.maxLength, plan.Data.Stride)
@@ -154,6 +155,9 @@ func openData(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 	}
 	loader := corpus.NewLoader(d.set.Train, plan, d.maxLength)
 	d.loader = loader
+	if s := plan.Data.Sampling; s != "" && s != recipe.SamplingProportional && !loader.Mixes() {
+		ds.Add(sdk.Diagnostic{Severity: sdk.Info, Code: "data.sampling", Path: "data.sampling", Summary: fmt.Sprintf("data.sampling %s changes nothing: all rows of train have labels of the same heads", s)})
+	}
 	d.rules, more, err = openRules(ctx, plan, req.plugins, req.home)
 	ds = append(ds, more...)
 	if err != nil || ds.HasErrors() {

@@ -74,7 +74,7 @@ func Explain(ctx context.Context, engine recipe.Engine, b *Bundle, examples []sd
 		return nil, sdk.Diagnostics{{Severity: sdk.Error, Code: "explain.head", File: b.Dir, Summary: fmt.Sprintf("head %q writes text: its words are no answer that could be shared out", b.Heads[b.writer()].Name), Remedy: "drop --explain"}}.Err()
 	}
 	for _, h := range b.Heads {
-		if h.Kind == sdk.KindQA || h.Kind == sdk.KindRelation {
+		if h.Kind == sdk.KindQA || h.Kind == sdk.KindRelation || h.Kind == sdk.KindPattern {
 			return nil, sdk.Diagnostics{{Severity: sdk.Error, Code: "explain.kind", File: b.Dir, Summary: fmt.Sprintf("answers of head %q, of kind %s, cannot be explained", h.Name, h.Kind), Remedy: "ask without --explain"}}.Err()
 		}
 	}

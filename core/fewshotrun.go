@@ -28,6 +28,7 @@ const (
 	MethodPrototype   = "prototype"   // nearest class mean of the base's vectors
 	MethodProbe       = "probe"       // logistic regression on the base's vectors
 	MethodFinetune    = "finetune"    // encoder and head trained on the examples
+	MethodPattern     = "pattern"     // masked language model trained to fill a pattern's gap with the label's word (PET)
 )
 
 // FewShotFile holds the rows of a few-shot run, below islm/.
@@ -115,6 +116,7 @@ type fewShot struct {
 	rows, held  recipe.Source // encoded
 	key         []uint64
 	y, gold     []int             // classes of train and test, -1 = none
+	pattern     *patternRows      // nil where method pattern cannot be had
 	base        map[int][]float32 // vectors of train rows by the base, as needed
 	baseHeld    [][]float32
 }
@@ -203,6 +205,9 @@ func (f *fewShot) open(ctx context.Context) error {
 	if err := os.RemoveAll(f.work); err != nil {
 		return fmt.Errorf("clear %s: %w", f.work, err)
 	}
+	if err := f.openPattern(ctx); err != nil {
+		return err
+	}
 	if r.plan.FewShot.Shots < 2 {
 		return nil
 	}
@@ -248,7 +253,11 @@ func (f *fewShot) choose(ctx context.Context) error {
 	}
 	of := fewshot.Folds(classes(f.y, rows), folds)
 	best := ""
-	for _, method := range []string{MethodContrastive, MethodProbe, MethodPrototype, MethodFinetune} {
+	methods := []string{MethodContrastive, MethodProbe, MethodPrototype, MethodFinetune}
+	if f.pattern != nil {
+		methods = append(methods, MethodPattern)
+	}
+	for _, method := range methods {
 		total := 0.0
 		for fold := range folds {
 			var learn, hold []int
@@ -340,8 +349,9 @@ func (f *fewShot) save() error {
 // fitted is a model of one method: an encoder's folder and a linear head, or a
 // folder with both (linear nil).
 type fitted struct {
-	dir    string
-	linear *fewshot.Linear
+	dir     string
+	linear  *fewshot.Linear
+	pattern *patternRows // the rows that it reads; nil = as they are
 }
 
 // fit learns from some training rows. dir is the folder of what it trains.
@@ -354,7 +364,12 @@ func (f *fewShot) fit(ctx context.Context, method string, learn []int, seed uint
 		plan := f.plan(seed)
 		plan.Train.Epochs, plan.Train.LR = f.run.plan.FewShot.Epochs, 5e-5
 		m.dir = dir
-		return m, f.job(ctx, plan, f.run.data.base, f.spec, &fewRows{f, learn, plan.Train.BatchSize, seed}, dir)
+		return m, f.job(ctx, plan, f.run.data.base, f.spec, &fewRows{f.rows, learn, plan.Train.BatchSize, seed}, dir)
+	case MethodPattern:
+		plan := f.plan(seed)
+		plan.Train.Epochs, plan.Train.LR = f.run.plan.FewShot.Epochs, 5e-5
+		m.dir, m.pattern = dir, f.pattern
+		return m, f.job(ctx, plan, f.run.data.base, f.pattern.spec, &fewRows{f.pattern.rows, learn, plan.Train.BatchSize, seed}, dir)
 	case MethodContrastive:
 		plan := f.plan(seed)
 		plan.Train.Epochs = 1
@@ -444,11 +459,14 @@ func (f *fewShot) vectors(ctx context.Context, dir string, rows []int) ([][]floa
 func (f *fewShot) said(ctx context.Context, m *fitted, rows []int) ([]int, error) {
 	var err error
 	if m.linear == nil {
-		source := f.held
-		if rows != nil {
-			source = partOf(f.rows, rows)
+		source, all, spec := f.held, f.rows, f.spec
+		if p := m.pattern; p != nil {
+			source, all, spec = p.held, p.rows, p.spec
 		}
-		preds, err := f.run.Engine.Predict(ctx, &recipe.PredictJob{Model: m.dir, Heads: []sdk.HeadSpec{f.spec}, Rows: source, Plan: f.run.plan, Precision: "fp32", Device: f.run.plan.Train.Device, Threads: f.run.plan.Train.Threads})
+		if rows != nil {
+			source = partOf(all, rows)
+		}
+		preds, err := f.run.Engine.Predict(ctx, &recipe.PredictJob{Model: m.dir, Heads: []sdk.HeadSpec{spec}, Rows: source, Plan: f.run.plan, Precision: "fp32", Device: f.run.plan.Train.Device, Threads: f.run.plan.Train.Threads})
 		if err != nil {
 			return nil, err
 		}
@@ -488,8 +506,11 @@ func (f *fewShot) export(ctx context.Context, begin time.Time) error {
 	if err != nil {
 		return err
 	}
-	spec := f.spec
+	spec, held := f.spec, f.held
 	spec.Options = map[string]string{"fewshot": f.result.Method}
+	if m.pattern != nil {
+		spec, held = m.pattern.spec, m.pattern.held
+	}
 	plan := f.plan(seed)
 	plan.Train.Epochs, plan.Train.LR = 0, 0 // no step: the engine puts encoder and head together
 	base := m.dir
@@ -504,7 +525,7 @@ func (f *fewShot) export(ctx context.Context, begin time.Time) error {
 	}
 	r.data.heads = []sdk.HeadSpec{spec}
 	predict := func(dir string) ([]recipe.Prediction, error) {
-		return r.Engine.Predict(ctx, &recipe.PredictJob{Model: dir, Heads: r.data.heads, Rows: f.held, Plan: r.plan, Precision: "fp32", Device: r.plan.Train.Device, Threads: r.plan.Train.Threads})
+		return r.Engine.Predict(ctx, &recipe.PredictJob{Model: dir, Heads: r.data.heads, Rows: held, Plan: r.plan, Precision: "fp32", Device: r.plan.Train.Device, Threads: r.plan.Train.Threads})
 	}
 	preds, err := predict(out)
 	if err != nil {
@@ -541,7 +562,7 @@ func (f *fewShot) jobInto(ctx context.Context, plan *recipe.Plan, base string, s
 		return fmt.Errorf("make the export folder: %w", err)
 	}
 	plan.Export.Head = spec.Name
-	_, err := f.run.Engine.Train(ctx, &recipe.Job{Dir: filepath.Join(f.work, "export-state"), Plan: plan, Base: base, Heads: []sdk.HeadSpec{spec}, Train: &fewRows{f, nil, 1, 0}, Threads: plan.Train.Threads, ExportDir: out})
+	_, err := f.run.Engine.Train(ctx, &recipe.Job{Dir: filepath.Join(f.work, "export-state"), Plan: plan, Base: base, Heads: []sdk.HeadSpec{spec}, Train: &fewRows{f.rows, nil, 1, 0}, Threads: plan.Train.Threads, ExportDir: out})
 	return err
 }
 
@@ -615,7 +636,7 @@ func add(b *recipe.Batch, row *recipe.Encoded) {
 
 // fewRows gives the few examples in a new order each epoch.
 type fewRows struct {
-	few  *fewShot
+	from recipe.Source
 	rows []int
 	size int
 	seed uint64
@@ -631,7 +652,7 @@ func (l *fewRows) Epoch(_ context.Context, epoch, from int) iter.Seq2[*recipe.Ba
 			b := &recipe.Batch{}
 			for _, row := range order[i:min(i+l.size, len(order))] {
 				b.Index = append(b.Index, row)
-				add(b, l.few.rows.At(row))
+				add(b, l.from.At(row))
 			}
 			if !yield(b, nil) {
 				return

@@ -7,8 +7,8 @@ import "slices"
 type HeadSpec struct {
 	Name string `yaml:"name" json:"name" required:"true"`
 	// Kind is one of HeadKinds: classify.v0, multilabel.v0, pair.v0, tag.v0,
-	// span.v0, qa.v0, relation.v0, regress.v0, rank.v0, embed.v0, mlm.v0, clm.v0,
-	// generate.v0.
+	// span.v0, qa.v0, relation.v0, regress.v0, rank.v0, embed.v0, pattern.v0, mlm.v0,
+	// clm.v0, generate.v0.
 	Kind string `yaml:"kind" json:"kind" required:"true"`
 	// Labels in the order of the model's outputs. For tag.v0 either entity types
 	// (scheme bio or bilou) or, with scheme none, the tags themselves.
@@ -40,8 +40,9 @@ const (
 	KindRegress    = "regress.v0"
 	KindRank       = "rank.v0"
 	KindEmbed      = "embed.v0"
-	KindMLM        = "mlm.v0" // masked language model: tokens at hidden places
-	KindCLM        = "clm.v0" // causal language model: the next token
+	KindPattern    = "pattern.v0" // a class by the word that a masked language model writes into a pattern; islm fewshot makes it
+	KindMLM        = "mlm.v0"     // masked language model: tokens at hidden places
+	KindCLM        = "clm.v0"     // causal language model: the next token
 	// KindGenerate is a causal language model that continues a prompt: it learns the
 	// tokens of the label's text alone.
 	KindGenerate = "generate.v0"
@@ -53,6 +54,9 @@ const (
 	OptionNoAnswer   = "no_answer"   // qa.v0: "on" where a passage may hold no answer
 	OptionNoRelation = "no_relation" // relation.v0: the label that says "none"
 	OptionPairs      = "pairs"       // relation.v0: types of mentions that can be related, as A>B C>D; "" is all
+	OptionPattern    = "pattern"     // pattern.v0, classify.v0 for islm fewshot: text with the gaps {text}, {text_b} and {mask}
+	OptionVerbalizer = "verbalizer"  // classify.v0 for islm fewshot: the labels' words, as LABEL=WORD|WORD, LABEL=WORD
+	OptionWords      = "words"       // pattern.v0: ids of the labels' words, those of one label joined by commas
 	OptionSize       = "size"        // span.v0: width of a label's start and end vectors; "" is 64
 )
 
@@ -101,7 +105,7 @@ func (h HeadSpec) Apart() bool {
 
 // HeadKinds lists the head kinds that this version knows, sorted.
 func HeadKinds() []string {
-	kinds := []string{KindClassify, KindMultilabel, KindPair, KindTag, KindSpan, KindQA, KindRelation, KindRegress, KindRank, KindEmbed, KindMLM, KindCLM, KindGenerate}
+	kinds := []string{KindClassify, KindMultilabel, KindPair, KindTag, KindSpan, KindQA, KindRelation, KindRegress, KindRank, KindEmbed, KindPattern, KindMLM, KindCLM, KindGenerate}
 	slices.Sort(kinds)
 	return kinds
 }

@@ -24,14 +24,16 @@ func (a *app) fewshot() *cobra.Command {
 
 The examples are drawn ten times. On the first draw a cross-validation chooses
 between contrastive training with a logistic regression, class means
-(prototypes), a linear probe and plain fine-tuning; the chosen one is scored
-beside the others on all draws. The folder of --out is the model of the first
+(prototypes), a linear probe and plain fine-tuning, and with a base that is a
+masked language model a pattern whose gap it fills with a label's word; the
+chosen one is scored beside the others on all draws. The folder of --out is the model of the first
 draw. islm/fewshot.json holds every row.
 
 --add-label gives a model of prototypes one more class from a few texts,
 without training.`,
 		Example: `  islm fewshot --data tickets/ --shots 8 --out runs/tickets
   islm fewshot --data tickets/ --set fewshot.method=prototype --out runs/tickets
+  islm fewshot --base bert-tiny --data tickets/ --set 'fewshot.pattern={text} It was {mask}.' --set 'fewshot.verbalizer={up: good, down: bad}' --out runs/tickets
   islm fewshot --add-label refund --in refunds.txt --model runs/tickets`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -41,6 +41,7 @@ func (f *runFlags) register(cmd *cobra.Command) {
 func (a *app) train() *cobra.Command {
 	var f runFlags
 	var controls, augmentControl bool
+	var curve string
 	var seeds, leaveOut, limit int
 	cmd := &cobra.Command{
 		Use: "train", Short: "Fine-tune a base model on a domain and your data",
@@ -57,9 +58,14 @@ before; with --resume finished stages are skipped.`,
   islm train --data reviews.csv --set data.text=body --set data.label=stars
   islm train --recipe ner --data conll/ --resume --out runs/ner
   islm train --recipe controls --domain medical --data ner/ --out runs/controls
-  islm train --data news/ --set augment.packs=general-en --augment-control`,
+  islm train --data news/ --set augment.packs=general-en --augment-control
+  islm train --domain finance --data news/ --out runs/news --curve 1,5,10,25,50,100%`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			shares, err := curveShares(curve)
+			if err != nil {
+				return err
+			}
 			src, err := recipe.Open(f.recipe)
 			if err != nil {
 				return err
@@ -69,8 +75,8 @@ before; with --resume finished stages are skipped.`,
 				return err
 			}
 			if len(stages) > 0 {
-				if controls || augmentControl {
-					return usageError{errors.New("--controls and --augment-control belong to one training: a recipe of stages has several")}
+				if controls || augmentControl || curve != "" {
+					return usageError{errors.New("--controls, --augment-control and --curve belong to one training: a recipe of stages has several")}
 				}
 				return a.trainStages(cmd, &f, stages)
 			}
@@ -97,11 +103,16 @@ before; with --resume finished stages are skipped.`,
 					seeds = n
 				}
 			}
-			if err := a.printResult(res); err != nil || !controls && !augmentControl {
+			if err := a.printResult(res); err != nil || !controls && !augmentControl && curve == "" {
 				return err
 			}
 			c := core.Controls{Seeds: seeds, Limit: limit, Evaluation: core.Evaluation{Model: res.Dir, Data: res.Plan.Data.Path, Precision: "fp32", Device: "auto",
 				Home: run.Home, Catalog: run.Catalog, Engine: engine, Log: run.Log, Watch: run.Watch}}
+			if curve != "" {
+				if err := a.runCurve(cmd, &core.Curve{Controls: c, Shares: shares}, f.dev); err != nil || !controls && !augmentControl {
+					return err
+				}
+			}
 			if augmentControl {
 				if err := a.runAugmentControls(cmd, &core.AugmentControls{Controls: c, LeaveOut: cmp.Or(leaveOut, -1)}, f.dev); err != nil || !controls {
 					return err
@@ -113,9 +124,10 @@ before; with --resume finished stages are skipped.`,
 	f.register(cmd)
 	cmd.Flags().BoolVar(&controls, "controls", false, "then hold the injected knowledge against controls, as 'islm eval --controls' does")
 	cmd.Flags().BoolVar(&augmentControl, "augment-control", false, "then train at equal steps without augmentation, with repeated data and without each of the five most active rules, and give a verdict on augment.packs")
-	cmd.Flags().IntVar(&seeds, "control-seeds", 3, "runs of each arm of --controls and --augment-control")
+	cmd.Flags().StringVar(&curve, "curve", "", "then draw the score against the number of labels: shares of the training examples in percent, such as 1,5,10,25,50,100%, with and without the domain's knowledge")
+	cmd.Flags().IntVar(&seeds, "control-seeds", 3, "runs of each arm of --controls, --augment-control and --curve")
 	cmd.Flags().IntVar(&leaveOut, "control-rules", 5, "rules that --augment-control leaves out one at a time")
-	cmd.Flags().IntVar(&limit, "control-limit", 0, "train at most this many runs of --controls or --augment-control, then stop; the same command with --resume goes on (0 = all)")
+	cmd.Flags().IntVar(&limit, "control-limit", 0, "train at most this many runs of --controls, --augment-control or --curve, then stop; the same command with --resume goes on (0 = all)")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "print the complete plan and stop")
 	return cmd
 }

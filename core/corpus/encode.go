@@ -59,6 +59,7 @@ func (e *Encoder) Encode(ex *sdk.Example) (*recipe.Encoded, error) {
 	var enc token.Encoding
 	var pieces []piece
 	head, pair := e.pair(ex)
+	gap := slices.IndexFunc(e.Heads, func(h sdk.HeadSpec) bool { return h.Kind == sdk.KindPattern })
 	var marks [2]int32
 	write, err := e.writing(ex)
 	if err != nil {
@@ -71,6 +72,12 @@ func (e *Encoder) Encode(ex *sdk.Example) (*recipe.Encoded, error) {
 		var made recipe.Encoded
 		made, pieces, marks = mark(e.Tokenizer, ex, pair, e.MaxLength)
 		row.IDs, row.Types = made.IDs, made.Types
+	case gap >= 0:
+		var made recipe.Encoded
+		if made, marks[0], err = fillIn(e.Tokenizer, e.Heads[gap].Options[sdk.OptionPattern], ex, e.MaxLength); err != nil {
+			return nil, err
+		}
+		row.IDs = made.IDs
 	case asks(e.Heads, ex):
 		if enc, err = e.Tokenizer.EncodePair(ex.TextB, ex.Text, token.Options{Max: e.MaxLength}); err != nil {
 			return nil, fmt.Errorf("encode %s: %w", ex.ID, err)
@@ -133,7 +140,10 @@ func (e *Encoder) Encode(ex *sdk.Example) (*recipe.Encoded, error) {
 	if write != nil {
 		write.behind(row, e.MaxLength)
 	}
-	if e.Knowledge != nil {
+	if gap >= 0 {
+		row.Targets[gap].Marks = marks
+	}
+	if e.Knowledge != nil && gap < 0 {
 		limit := e.MaxLength
 		if limit == 0 {
 			limit = math.MaxInt32

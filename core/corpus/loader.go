@@ -21,10 +21,15 @@ const bucket = 50
 // the rows stay in their shuffled order and every batch has the full width. No
 // row is left out; the last batch may be short.
 //
+// With data.sampling the rows of small tasks come more often, those of large ones
+// less; see mixture.
+//
 // With rules (Vary) each epoch shows other variants of the examples; see Varied.
 type Loader struct {
 	shard   *Shard
 	varied  *Varied // nil: the shard's rows as they are
+	plan    *recipe.DataPlan
+	mix     *mixture // nil: every row once
 	seed    uint64
 	size    int
 	width   int // padded width, 0 = the longest row's
@@ -34,7 +39,8 @@ type Loader struct {
 // NewLoader makes the loader that a plan asks for. maxLength is the width of
 // batches with padding max.
 func NewLoader(shard *Shard, plan *recipe.Plan, maxLength int) *Loader {
-	l := &Loader{shard: shard, seed: plan.Seed, size: max(1, plan.Train.BatchSize), shuffle: plan.Train.Shuffle}
+	l := &Loader{shard: shard, plan: &plan.Data, seed: plan.Seed, size: max(1, plan.Train.BatchSize), shuffle: plan.Train.Shuffle}
+	l.mix = newMixture(shard, l.Len(), l.plan)
 	if plan.Data.Padding == "max" {
 		l.width = maxLength
 	}
@@ -62,6 +68,9 @@ func (l *Loader) order(epoch int) [][]int {
 	rows := make([]int, n)
 	for i := range rows {
 		rows[i] = i
+	}
+	if l.mix != nil {
+		rows = l.mix.rows(l.seed, epoch, l.shuffle)
 	}
 	// One generator per epoch: the order depends on seed and epoch alone.
 	rng := rand.New(rand.NewPCG(l.seed, 0x6c6f61646572<<16|uint64(uint32(epoch)))) // "loader"

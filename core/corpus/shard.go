@@ -273,7 +273,7 @@ func kindOf(h sdk.HeadSpec) byte {
 		return kindRank
 	case sdk.KindSpan, sdk.KindQA:
 		return kindSpans
-	case sdk.KindRelation:
+	case sdk.KindRelation, sdk.KindPattern:
 		return kindRelation
 	case sdk.KindGenerate:
 		return kindTokens

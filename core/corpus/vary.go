@@ -40,6 +40,7 @@ func (l *Loader) Vary(v *Varied) error {
 	}
 	v.seed = l.seed
 	l.varied = v
+	l.mix = newMixture(l.shard, l.Len(), l.plan)
 	return nil
 }
 

@@ -195,6 +195,17 @@ func MeanDeviation(v []float64) (mean, deviation float64) {
 	return mean, math.Sqrt(deviation / float64(len(v)-1))
 }
 
+// Interval gives the mean and the 95 % interval of the mean by Student's t; of one
+// value the interval is the value.
+func Interval(v []float64) (mean, low, high float64) {
+	mean, sd := MeanDeviation(v)
+	if len(v) < 2 {
+		return mean, mean, mean
+	}
+	half := student(len(v)-1) * sd / math.Sqrt(float64(len(v)))
+	return mean, mean - half, mean + half
+}
+
 // student is the 97.5 % point of Student's t distribution.
 func student(freedom int) float64 {
 	table := []float64{0, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086}

@@ -24,9 +24,9 @@ type lm struct {
 	decoder linear // its weight is the encoder's word embeddings when they are tied
 }
 
-// isLM reports whether a head is a language model.
+// isLM reports whether a head has the weights of a language model.
 func isLM(spec sdk.HeadSpec) bool {
-	return spec.Kind == sdk.KindMLM || spec.Kind == sdk.KindCLM || spec.Kind == sdk.KindGenerate
+	return spec.Kind == sdk.KindMLM || spec.Kind == sdk.KindCLM || spec.Kind == sdk.KindGenerate || spec.Kind == sdk.KindPattern
 }
 
 // scores gives the logits [N, V] of vectors [N, H].

@@ -104,8 +104,8 @@ func Load(dir string, heads []sdk.HeadSpec, opt Options) (_ *Model, diags sdk.Di
 			bad("a causal language model (clm.v0) needs a causal encoder such as gpt2, the base is of type %s; use mlm.v0", cfg.ModelType)
 		case spec.Kind == sdk.KindGenerate && !cfg.Causal():
 			bad("a head that writes text (generate.v0) needs a causal encoder such as gpt2, the base is of type %s", cfg.ModelType)
-		case spec.Kind == sdk.KindMLM && cfg.Causal():
-			bad("a masked language model (mlm.v0) cannot stand on the causal encoder of a %s; use clm.v0", cfg.ModelType)
+		case (spec.Kind == sdk.KindMLM || spec.Kind == sdk.KindPattern) && cfg.Causal():
+			bad("a masked language model (mlm.v0, pattern.v0) cannot stand on the causal encoder of a %s; use clm.v0", cfg.ModelType)
 		case spec.Pooling == "cls" && cfg.Causal():
 			bad("pooling cls: the first position of a %s sees nothing of the text; leave it out for the last one", cfg.ModelType)
 		}
@@ -283,13 +283,13 @@ func (l *loader) head(spec sdk.HeadSpec) (*Head, error) {
 			return l.findOwn(name)
 		}
 	}
+	h.task = taskOf(spec.Kind)
 	if isLM(spec) {
 		var err error
 		h.dropout = 0 // transformers has none there, nor before a decoder's classifier
 		h.lm, err = l.lm(spec, find)
 		return h, err
 	}
-	h.task = taskOf(spec.Kind)
 	if spec.Kind == sdk.KindQA && spec.Dropout == nil {
 		h.dropout = 0 // as in transformers
 	}
@@ -339,7 +339,7 @@ func (l *loader) isPrimary(spec sdk.HeadSpec) bool {
 	t := l.trained.Heads[i]
 	same := (t.Kind == sdk.KindTag) == (spec.Kind == sdk.KindTag) && isLM(t) == isLM(spec) &&
 		(slices.Equal(ConfigLabels(t), ConfigLabels(spec)) || l.opt.Grow && t.Name == spec.Name) ||
-		t.Kind == sdk.KindQA && spec.Kind == sdk.KindQA
+		t.Kind == sdk.KindQA && spec.Kind == sdk.KindQA || isLM(t) && isLM(spec)
 	return same && (t.Name == spec.Name || !l.opt.Trained)
 }
 

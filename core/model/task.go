@@ -49,6 +49,8 @@ func taskOf(kind string) task {
 		return answer{}
 	case sdk.KindRelation:
 		return relation{}
+	case sdk.KindPattern:
+		return pattern{}
 	case sdk.KindSpan:
 		return pointer{}
 	}

@@ -133,6 +133,10 @@ func table() []Key {
 		{Path: "data.stride", Stage: StageCorpus, Default: "128", min: 0, max: maxLength, Help: "Word pieces that two windows of a passage share, where a head of answers (qa.v0) gets a passage that is longer than max_length; at most half a window."},
 		{Path: "data.padding", Stage: StageTrain, Default: "longest", Values: []string{"longest", "max"}, Help: "Width of training batches: the longest row, with batches of similar length, or always max_length in plain shuffled order."},
 
+		{Path: "data.share", Stage: StageCorpus, Default: "1", open: true, max: 1, Help: "Share of the training examples that are used, drawn by the seed, of each label; a larger share holds the smaller ones of its seed. islm train --curve compares shares."},
+		{Path: "data.sampling", Stage: StageTrain, Default: SamplingProportional, Values: []string{SamplingProportional, SamplingTemperature, SamplingUniform}, Help: "How often the rows of each task come where several heads train at once (a task is the rows with labels of the same heads): each row once, tasks equally often (uniform), or in between (temperature). An epoch has as many rows in each case."},
+		{Path: "data.temperature", Stage: StageTrain, Default: "2", min: 1, max: 1e6, Help: "Of sampling temperature: a task of n rows comes as often as n to the power of 1/temperature; 1 is proportional, large numbers are uniform."},
+
 		{Path: "heads.NAME.kind", Stage: StageCorpus, Values: headKinds(), Help: "Kind of the head; empty means as declared, or as the labels suggest. In tables multilabel.v0 splits a|b."},
 		{Path: "heads.NAME.labels", Stage: StageCorpus, Help: "Labels of the head in the order of the model's outputs."},
 		{Path: "heads.NAME.loss", Stage: StageTrain, Values: []string{"ce", "bce", "mse", "mnr", "cosine"}, Help: "Loss of the head: ce and bce (cross-entropy), mse, or for pairs of vectors mnr (in-batch negatives) and cosine; empty means the kind's own."},
@@ -244,10 +248,12 @@ func table() []Key {
 
 		{Path: "fewshot.shots", Stage: StageTrain, Default: "8", min: 1, max: maxCount, Help: "Examples of each class that islm fewshot learns from."},
 		{Path: "fewshot.splits", Stage: StageTrain, Default: "10", min: 1, max: 20, Help: "Draws of examples over which methods are compared; the model learns from the first."},
-		{Path: "fewshot.method", Stage: StageTrain, Default: "auto", Values: []string{"auto", "contrastive", "prototype", "probe", "finetune"}, Help: "Method of islm fewshot; auto is the best in a cross-validation on the first draw."},
+		{Path: "fewshot.method", Stage: StageTrain, Default: "auto", Values: []string{"auto", "contrastive", "prototype", "probe", "finetune", "pattern"}, Help: "Method of islm fewshot; auto is the best in a cross-validation on the first draw."},
 		{Path: "fewshot.pairs", Stage: StageTrain, Default: "auto", words: auto, min: 1, max: maxCount, Help: "Pairs of texts that contrastive training is shown; auto is 40 for each example, from 960 to 4800."},
 		{Path: "fewshot.c", Stage: StageTrain, Default: "1", open: true, max: 1e9, Help: "Inverse strength of the logistic regression's penalty, as scikit-learn's C."},
-		{Path: "fewshot.epochs", Stage: StageTrain, Default: "20", min: 1, max: maxCount, Help: "Passes over the few examples in plain fine-tuning."},
+		{Path: "fewshot.epochs", Stage: StageTrain, Default: "20", min: 1, max: maxCount, Help: "Passes over the few examples in plain fine-tuning and with a pattern."},
+		{Path: "fewshot.pattern", Stage: StageTrain, Help: "Method pattern: a text with the gaps {text} and {mask}, of which a masked language model fills the second, as {text} It was {mask}.; {text_b} for pairs; empty means that of the head, else {mask}: {text}."},
+		{Path: "fewshot.verbalizer", Stage: StageTrain, Default: "{}", Help: "Method pattern: the word that stands for each label, as {up: good, down: bad|poor}, each one piece of the vocabulary; a label without one is its own word."},
 		{Path: "pretrain.mask", Stage: StageTrain, Default: "word", Values: []string{"token", "word", "entity"}, Help: "What is hidden together: single pieces, all pieces of a word, or also all words of an entity that the graph (knowledge.kg, or the plugins' facts) links."},
 		{Path: "pretrain.share", Stage: StageTrain, Default: "0.15", min: 0, open: true, max: 0.9, Help: "Share of the pieces that the model has to predict: of those 80 % are hidden, 10 % replaced, 10 % left."},
 		{Path: "pretrain.dedup", Stage: StageCorpus, Default: "near", Values: []string{"off", "exact", "near"}, Help: "Texts left out: the same as an earlier one, or nearly (MinHash); near keeps about 500 bytes of memory for each text."},

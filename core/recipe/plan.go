@@ -63,7 +63,18 @@ type DataPlan struct {
 	MaxLength int               `yaml:"max_length"`
 	Stride    int               `yaml:"stride"`  // pieces that windows of a passage share
 	Padding   string            `yaml:"padding"` // longest | max
+
+	Share       float64 `yaml:"share"`       // of the training examples that are used
+	Sampling    string  `yaml:"sampling"`    // proportional | temperature | uniform
+	Temperature float64 `yaml:"temperature"` // of sampling temperature
 }
+
+// Ways of sampling the rows of several tasks.
+const (
+	SamplingProportional = "proportional" // every row once
+	SamplingTemperature  = "temperature"  // small tasks come more often
+	SamplingUniform      = "uniform"      // all tasks come equally often
+)
 
 // HeadPlan changes a head that a plugin declares, or declares one. Empty
 // fields leave what the plugin or the data say.
@@ -142,10 +153,13 @@ type VocabPlan struct {
 type FewShotPlan struct {
 	Shots  int     `yaml:"shots"`  // examples of each class
 	Splits int     `yaml:"splits"` // draws of examples
-	Method string  `yaml:"method"` // auto | contrastive | prototype | probe | finetune
+	Method string  `yaml:"method"` // auto | contrastive | prototype | probe | finetune | pattern
 	Pairs  int     `yaml:"pairs"`  // contrastive: pairs of texts that are shown; 0 = auto
 	C      float64 `yaml:"c"`      // inverse strength of the logistic regression's penalty
-	Epochs int     `yaml:"epochs"` // finetune: passes over the examples
+	Epochs int     `yaml:"epochs"` // finetune, pattern: passes over the examples
+
+	Pattern    string            `yaml:"pattern"`    // text with the gaps {text}, {text_b} and {mask}
+	Verbalizer map[string]string `yaml:"verbalizer"` // label -> its word, or several joined by |
 }
 
 // ObjectivePretrain trains a language model on running text.
