@@ -193,3 +193,71 @@ func TestLMTargetsOutOfPlace(t *testing.T) {
 	require.True(t, diags.HasErrors())
 	require.Equal(t, 2, strings.Count(diags.String(), "head.spec"))
 }
+
+// A pattern's labels have the mean logits that transformers gives their words in the
+// gap; loss and gradient are those of a cross-entropy among the labels. The head
+// reads the language model of the folder and comes back from a saved one.
+func TestPatternsEqualTransformers(t *testing.T) {
+	inTorch(t, func() {
+		words := [][]int{{7, 11}, {5}, {20}}
+		class := func(i int) int32 { return int32(i % 3) }
+		row := int32(0)
+		f := loadFixture(t, "lm/bert", func(fixtureRow) []recipe.Target {
+			row++
+			return []recipe.Target{{Has: true, Class: class(int(row)), Marks: [2]int32{1 + row%2, 0}}}
+		})
+		heads := []sdk.HeadSpec{{Name: "label", Kind: sdk.KindPattern, Labels: []string{"a", "b", "c"}, Options: map[string]string{sdk.OptionWords: "7,11 5 20"}}}
+		m := mustLoad(t, "testdata/lm/bert", heads, Options{})
+		defer m.Close()
+		trainAll(m)
+		logits, shape := f.tensor(t, "logits")
+		said := predictions(t, m, f.rows, 0)
+		want, bias := 0.0, make([]float64, shape[2])
+		for i, r := range f.rows {
+			z, sum := make([]float64, 3), 0.0
+			for k, ids := range words {
+				for _, id := range ids {
+					z[k] += float64(logits[(i*int(shape[1])+int(r.Targets[0].Marks[0]))*int(shape[2])+id]) / float64(len(ids))
+				}
+				sum += math.Exp(z[k])
+			}
+			y := int(r.Targets[0].Class)
+			want += (math.Log(sum) - z[y]) / float64(len(f.rows))
+			for k, ids := range words {
+				p := math.Exp(z[k]) / sum
+				require.InDelta(t, p, said[i].Heads[0].Scores[k], 1e-5)
+				if k == y {
+					p--
+				}
+				for _, id := range ids {
+					bias[id] += p / float64(len(ids)*len(f.rows))
+				}
+			}
+		}
+		in, err := m.Input(f.rows, 0)
+		require.NoError(t, err)
+		loss, err := m.Loss(in, &Pass{Train: true}, m.Norms(f.rows))
+		require.NoError(t, err)
+		require.InDelta(t, want, loss.Item(), 1e-5)
+		loss.Backward()
+		found := false
+		for _, p := range m.Params() {
+			if p.Name == "label."+hf.BertLM+"bias" {
+				found = true
+				for id, g := range p.Value.Grad().Float32s() {
+					require.InDelta(t, bias[id], g, 1e-6)
+				}
+			}
+		}
+		require.True(t, found)
+
+		dir := t.TempDir()
+		require.NoError(t, m.Save(dir, "label"))
+		again := mustLoad(t, dir, heads, Options{Trained: true})
+		defer again.Close()
+		require.Equal(t, said, predictions(t, again, f.rows, 0))
+		cfg, diags := hf.ReadConfig(dir)
+		require.Empty(t, diags)
+		require.Equal(t, "BertForMaskedLM", cfg.Architecture)
+	})
+}
