@@ -192,7 +192,7 @@ func (g *group) fits(h sdk.HeadSpec) bool {
 	switch h.Kind {
 	case sdk.KindTag, sdk.KindSpan:
 		return g.tags
-	case sdk.KindClassify, sdk.KindPair:
+	case sdk.KindClassify, sdk.KindPair, sdk.KindPattern:
 		return !g.tags && !g.has(formMulti) && !g.has(formText)
 	case sdk.KindMultilabel:
 		return !g.tags && !g.has(formText)
@@ -350,7 +350,7 @@ func fill(h *sdk.HeadSpec, g *group, declared bool, req *Request, p *problems) b
 		return fillAnswers(h, g, req, p)
 	case sdk.KindRelation:
 		return fillRelations(h, g, declared, req, p)
-	case sdk.KindClassify, sdk.KindPair, sdk.KindMultilabel, sdk.KindRegress, sdk.KindRank, sdk.KindEmbed, sdk.KindGenerate:
+	case sdk.KindClassify, sdk.KindPair, sdk.KindPattern, sdk.KindMultilabel, sdk.KindRegress, sdk.KindRank, sdk.KindEmbed, sdk.KindGenerate:
 	default:
 		p.add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.head", File: first.File, Line: first.Line,
 			Summary: fmt.Sprintf("head %q is of kind %s, which this version does not train", h.Name, h.Kind), Remedy: "kinds: " + strings.Join(trainable(), ", ")})
@@ -482,7 +482,7 @@ func misfit(h *sdk.HeadSpec, l *rawLabel) string {
 		return "an answer or relation"
 	case numeric(h.Kind) && l.form != formNumber:
 		return fmt.Sprintf("the label %q, which is no number,", clip(strings.Join(l.values, ", ")))
-	case (h.Kind == sdk.KindClassify || h.Kind == sdk.KindPair) && len(l.values) != 1:
+	case (h.Kind == sdk.KindClassify || h.Kind == sdk.KindPair || h.Kind == sdk.KindPattern) && len(l.values) != 1:
 		return fmt.Sprintf("a list of %s", plural(len(l.values), "label", "labels"))
 	case h.Kind == sdk.KindGenerate && !slices.ContainsFunc(l.values, func(v string) bool { return strings.TrimSpace(v) != "" }):
 		return "an empty text"

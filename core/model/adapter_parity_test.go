@@ -30,12 +30,16 @@ func TestParityWithPeft(t *testing.T) {
 	require.NoError(t, err)
 	plan := recipe.Defaults().Peft
 	plan.Rank, plan.Tokens = 4, 3
-	for _, name := range []string{"lora", "rslora", "dora", "adalora", "ia3", "prefix", "ptuning", "prompt", "lora-tags", "prompt-tags"} {
+	for _, name := range []string{"lora", "rslora", "dora", "adalora", "ia3", "prefix", "ptuning", "prompt", "lora-tags", "prompt-tags", "lora-answers"} {
 		t.Run(name, func(t *testing.T) {
 			method, tags := strings.CutSuffix(name, "-tags")
 			spec := sdk.HeadSpec{Name: "topic", Kind: sdk.KindClassify, Labels: []string{"a", "b", "c"}}
 			if tags {
 				spec = sdk.HeadSpec{Name: "ner", Kind: sdk.KindTag, Labels: []string{"PER", "LOC"}}
+			}
+			if m, ok := strings.CutSuffix(name, "-answers"); ok {
+				method, tags = m, true // one list per position, as of tags
+				spec = sdk.HeadSpec{Name: "answer", Kind: sdk.KindQA}
 			}
 			dir := t.TempDir()
 			var want [][]float32
@@ -89,7 +93,9 @@ func TestParityWithPeft(t *testing.T) {
 				Logits []json.RawMessage `json:"logits"`
 			}
 			require.NoError(t, json.Unmarshal(out, &got))
-			require.Equal(t, ConfigLabels(spec), got.Labels)
+			if spec.Kind != sdk.KindQA {
+				require.Equal(t, ConfigLabels(spec), got.Labels)
+			}
 			require.Len(t, got.Logits, len(want))
 			for k, raw := range got.Logits {
 				var flat []float32

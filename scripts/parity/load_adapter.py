@@ -3,19 +3,22 @@
 
     load_adapter.py DIR BASE < {"rows": [{"ids": […], "types": […]}]}
 
-Prints {"labels": [in order], "logits": [per row]} as JSON; token classifiers and language models give one list per position. A weight that is
+Prints {"labels": [in order], "logits": [per row]} as JSON; token classifiers, language models and heads of answers give one
+list per position. A weight that is
 missing or has no place is an error.
 """
 import json, sys, warnings
 import torch
 from peft import PeftConfig, PeftModel, load_peft_weights
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoModelForTokenClassification
+from transformers import (AutoConfig, AutoModelForCausalLM, AutoModelForQuestionAnswering, AutoModelForSequenceClassification,
+                          AutoModelForTokenClassification)
 
 folder, base = sys.argv[1:3]
 config = AutoConfig.from_pretrained(folder)
-tags = PeftConfig.from_pretrained(folder).task_type == "TOKEN_CLS"
-lm = PeftConfig.from_pretrained(folder).task_type == "CAUSAL_LM"
-auto = AutoModelForTokenClassification if tags else AutoModelForCausalLM if lm else AutoModelForSequenceClassification
+task = PeftConfig.from_pretrained(folder).task_type
+tags, lm = task in ("TOKEN_CLS", "QUESTION_ANS"), task == "CAUSAL_LM"
+auto = {"TOKEN_CLS": AutoModelForTokenClassification, "QUESTION_ANS": AutoModelForQuestionAnswering,
+        "CAUSAL_LM": AutoModelForCausalLM}.get(task, AutoModelForSequenceClassification)
 inner = auto.from_pretrained(base, config=config, dtype=torch.float32, attn_implementation="eager")
 with warnings.catch_warnings():
     warnings.filterwarnings("error", message=".*(missing|unexpected) adapter keys.*")
@@ -30,6 +33,7 @@ with torch.no_grad():
     for r in json.load(sys.stdin)["rows"]:
         ids = torch.tensor([r["ids"]])
         types = {"token_type_ids": torch.tensor([r.get("types") or [0] * len(r["ids"])])} if config.model_type == "bert" else {}
-        out = model(input_ids=ids, **types, attention_mask=torch.ones_like(ids)).logits[0]
+        said = model(input_ids=ids, **types, attention_mask=torch.ones_like(ids))
+        out = (torch.stack([said.start_logits, said.end_logits], -1) if "start_logits" in said else said.logits)[0]
         logits.append((out[virtual:] if tags else out).tolist())
 json.dump({"labels": [config.id2label[i] for i in range(len(config.id2label))], "logits": logits}, sys.stdout)
