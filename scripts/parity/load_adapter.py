@@ -28,12 +28,14 @@ have = {n.replace(".default", "").replace(".modules_to_save", "").replace("lora_
         for n, _ in model.named_parameters()} | {"prompt_embeddings"}
 assert names <= have, names - have
 virtual = getattr(model.peft_config["default"], "num_virtual_tokens", 0) if model.peft_config["default"].peft_type == "PROMPT_TUNING" else 0
+# peft's own forward of heads of answers takes token types and does not pass them on.
+forward = model.base_model if task == "QUESTION_ANS" else model
 logits = []
 with torch.no_grad():
     for r in json.load(sys.stdin)["rows"]:
         ids = torch.tensor([r["ids"]])
         types = {"token_type_ids": torch.tensor([r.get("types") or [0] * len(r["ids"])])} if config.model_type == "bert" else {}
-        said = model(input_ids=ids, **types, attention_mask=torch.ones_like(ids))
+        said = forward(input_ids=ids, **types, attention_mask=torch.ones_like(ids))
         out = (torch.stack([said.start_logits, said.end_logits], -1) if "start_logits" in said else said.logits)[0]
         logits.append((out[virtual:] if tags else out).tolist())
 json.dump({"labels": [config.id2label[i] for i in range(len(config.id2label))], "logits": logits}, sys.stdout)
