@@ -16,7 +16,7 @@ from transformers import (AutoConfig, AutoModelForCausalLM, AutoModelForQuestion
 folder, base = sys.argv[1:3]
 config = AutoConfig.from_pretrained(folder)
 task = PeftConfig.from_pretrained(folder).task_type
-tags, lm = task in ("TOKEN_CLS", "QUESTION_ANS"), task == "CAUSAL_LM"
+tags = task in ("TOKEN_CLS", "QUESTION_ANS")
 auto = {"TOKEN_CLS": AutoModelForTokenClassification, "QUESTION_ANS": AutoModelForQuestionAnswering,
         "CAUSAL_LM": AutoModelForCausalLM}.get(task, AutoModelForSequenceClassification)
 inner = auto.from_pretrained(base, config=config, dtype=torch.float32, attn_implementation="eager")
