@@ -68,6 +68,9 @@ must name the training data too.`,
 			}
 			for _, name := range slices.Sorted(maps.Keys(res.Heads)) {
 				fmt.Fprintln(a.stdout, report.Head(name, nil, res.Heads[name]))
+				if o := res.Other[name]; o != nil && len(res.Differences[name]) == 0 {
+					fmt.Fprintln(a.stdout, report.Head(name+" of "+res.Compare, nil, o)) // no score of these is compared row by row
+				}
 				for _, g := range res.Groups[name] {
 					fmt.Fprintln(a.stdout, report.GroupTable(g))
 				}
