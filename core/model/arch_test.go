@@ -175,45 +175,52 @@ func TestParityOfArchitectures(t *testing.T) {
 	if python == "" {
 		t.Skip("set ISLM_PARITY_PY to a Python with transformers, or run make parity")
 	}
-	for _, name := range append([]string{"bert", "untied"}, archCases...) {
-		t.Run(name, func(t *testing.T) {
-			from, dir := "testdata/lm/"+name, t.TempDir()
-			heads, _ := hf.ReadHeads(from)
-			var f *fixture
-			var want [][]float32
-			inTorch(t, func() {
-				f = loadFixture(t, "lm/"+name, archTarget)
-				m := mustLoad(t, from, heads.Heads, Options{Trained: true})
-				defer m.Close()
-				torch.NoGrad(func() {
-					for _, p := range m.Params() {
-						p.Value.AddInPlace(torch.Ones(torch.Float32, torch.CPU, p.Value.Shape()...), 0.03)
-					}
-					for k := range f.rows {
-						in, err := m.Input(f.rows[k:k+1], 0)
-						require.NoError(t, err)
-						want = append(want, m.Logits(in, 0).Float32s())
-					}
-				})
-				require.NoError(t, m.Save(dir, ""))
+	names := append([]string{"bert", "untied"}, archCases...)
+	var raw [][]fixtureRow
+	want := make([][][]float32, len(names))
+	args := []string{filepath.Join("..", "..", "scripts", "parity", "load_model.py")}
+	for i, name := range names {
+		from, dir := "testdata/lm/"+name, t.TempDir()
+		heads, _ := hf.ReadHeads(from)
+		inTorch(t, func() {
+			f := loadFixture(t, "lm/"+name, archTarget)
+			m := mustLoad(t, from, heads.Heads, Options{Trained: true})
+			defer m.Close()
+			torch.NoGrad(func() {
+				for _, p := range m.Params() {
+					p.Value.AddInPlace(torch.Ones(torch.Float32, torch.CPU, p.Value.Shape()...), 0.03)
+				}
+				for k := range f.rows {
+					in, err := m.Input(f.rows[k:k+1], 0)
+					require.NoError(t, err)
+					want[i] = append(want[i], m.Logits(in, 0).Float32s())
+				}
 			})
-			input, err := json.Marshal(map[string]any{"rows": f.raw})
-			require.NoError(t, err)
-			cmd := exec.Command(python, filepath.Join("..", "..", "scripts", "parity", "load_model.py"), dir)
-			cmd.Stdin = bytes.NewReader(input)
-			var stderr bytes.Buffer
-			cmd.Stderr = &stderr
-			out, err := cmd.Output()
-			require.NoError(t, err, stderr.String())
-			var got struct {
-				Missing    []string          `json:"missing"`
-				Unexpected []string          `json:"unexpected"`
-				Logits     []json.RawMessage `json:"logits"`
-			}
-			require.NoError(t, json.Unmarshal(out, &got))
-			require.Empty(t, got.Missing)
-			require.Empty(t, got.Unexpected)
-			for k, raw := range got.Logits {
+			require.NoError(t, m.Save(dir, ""))
+			raw, args = append(raw, f.raw), append(args, dir)
+		})
+	}
+	input, err := json.Marshal(map[string]any{"rows": raw})
+	require.NoError(t, err)
+	cmd := exec.Command(python, args...)
+	cmd.Stdin = bytes.NewReader(input)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	require.NoError(t, err, stderr.String())
+	var got []struct {
+		Missing    []string          `json:"missing"`
+		Unexpected []string          `json:"unexpected"`
+		Logits     []json.RawMessage `json:"logits"`
+	}
+	require.NoError(t, json.Unmarshal(out, &got))
+	require.Len(t, got, len(names))
+	for i, name := range names {
+		t.Run(name, func(t *testing.T) {
+			require.Empty(t, got[i].Missing)
+			require.Empty(t, got[i].Unexpected)
+			require.Len(t, got[i].Logits, len(want[i]))
+			for k, raw := range got[i].Logits {
 				var flat []float32
 				if strings.HasSuffix(name, "-label") {
 					require.NoError(t, json.Unmarshal(raw, &flat))
@@ -224,7 +231,7 @@ func TestParityOfArchitectures(t *testing.T) {
 						flat = append(flat, r...)
 					}
 				}
-				near(t, want[k], flat, 1e-5, "logits")
+				near(t, want[i][k], flat, 1e-5, "logits")
 			}
 		})
 	}
