@@ -250,6 +250,10 @@ func (r *Run) judge(ctx context.Context) error {
 		return nil
 	}
 	examples, old := r.data.corpus.Split(split), r.past.bundle.Heads
+	answers, err := r.past.answers(ctx, r, examples)
+	if err != nil {
+		return err
+	}
 	before := map[string]*metric.Report{}
 	for h, spec := range r.data.heads {
 		i := slices.IndexFunc(old, func(o sdk.HeadSpec) bool { return o.Name == spec.Name })
@@ -257,31 +261,31 @@ func (r *Run) judge(ctx context.Context) error {
 			continue
 		}
 		var known []sdk.Example
-		var said []recipe.Prediction
+		var had, has []recipe.Prediction
+		lifted := make([]recipe.Prediction, len(examples))
 		for k := range examples {
 			if corpus.Within(&examples[k], old[i]) {
-				known, said = append(known, examples[k]), append(said, r.outcome.After[k])
+				known, had, has = append(known, examples[k]), append(had, answers[k]), append(has, r.outcome.After[k])
 			}
+			lifted[k].Heads = make([]recipe.Output, len(r.data.heads))
+			lifted[k].Heads[h] = lift(answers[k].Heads[i], spec)
 		}
 		one := ContinuedHead{Head: spec.Name, OldRows: len(known), Metric: "f1"}
 		var was, is *metric.Report
 		if len(known) > 0 {
-			asked, err := encodeRows(ctx, r.past.bundle, known)
+			rows, err := encodeRows(ctx, r.past.bundle, known)
 			if err != nil {
 				return err
 			}
-			preds, err := r.Engine.Predict(ctx, &recipe.PredictJob{Model: r.past.bundle.Dir, Heads: old, Rows: asked, Plan: r.past.bundle.Plan, Precision: r.outcome.Precision, Device: r.outcome.Device, Threads: r.plan.Train.Threads})
-			if err != nil {
-				return fmt.Errorf("ask the model before: %w", err)
-			}
-			was = scoreHead(old[i], i, asked, preds)
-			asked, err = corpus.EncodeSource(ctx, &corpus.Encoder{Tokenizer: r.data.tokenizer, MaxLength: r.data.maxLength, Heads: r.data.heads}, known)
-			if err != nil {
+			was = scoreHead(old[i], i, rows, had)
+			if rows, err = corpus.EncodeSource(ctx, &corpus.Encoder{Tokenizer: r.data.tokenizer, MaxLength: r.data.maxLength, Heads: r.data.heads}, known); err != nil {
 				return err
 			}
-			is = scoreHead(spec, h, asked, said)
-			was.Task, was.Dataset, was.Split = spec.Kind, r.data.name, split
-			before[spec.Name] = was
+			is = scoreHead(spec, h, rows, has)
+		}
+		if rep := scoreHead(spec, h, rows, lifted); rep != nil && rep.N > 0 {
+			rep.Task, rep.Dataset, rep.Split = spec.Kind, r.data.name, split
+			before[spec.Name] = rep
 		}
 		all := r.metrics.Heads[spec.Name]
 		if all != nil {
@@ -291,7 +295,7 @@ func (r *Run) judge(ctx context.Context) error {
 		c.Heads = append(c.Heads, one)
 	}
 	if len(before) > 0 {
-		r.metrics.Before = before // of the model that was, not of new rows of heads
+		r.metrics.Before = before // by the model before on the same rows, not by a head with rows that know nothing
 	}
 	raw, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {
@@ -301,6 +305,32 @@ func (r *Run) judge(ctx context.Context) error {
 		return err
 	}
 	return r.holdFloors(c)
+}
+
+// answers are those of the model before.
+func (p *past) answers(ctx context.Context, r *Run, examples []sdk.Example) ([]recipe.Prediction, error) {
+	asked := slices.Clone(examples)
+	for i := range asked {
+		asked[i].Labels = nil // it does not know all of them
+	}
+	rows, err := encodeRows(ctx, p.bundle, asked)
+	if err != nil {
+		return nil, err
+	}
+	preds, err := r.Engine.Predict(ctx, &recipe.PredictJob{Model: p.bundle.Dir, Heads: p.bundle.Heads, Rows: rows, Plan: p.bundle.Plan, Precision: r.outcome.Precision, Device: r.outcome.Device, Threads: r.plan.Train.Threads})
+	if err != nil {
+		return nil, fmt.Errorf("ask the model before: %w", err)
+	}
+	return preds, nil
+}
+
+// lift makes an answer of a head that has more labels, at the end, of one that has
+// fewer: the new ones are not given.
+func lift(o recipe.Output, grown sdk.HeadSpec) recipe.Output {
+	if n := len(recipe.Outputs(grown)); len(o.Scores) > 0 && len(o.Scores) < n {
+		o.Scores = append(slices.Clone(o.Scores), make([]float32, n-len(o.Scores))...)
+	}
+	return o
 }
 
 // f1s are the scores of labels; of taggers, of their types of entities.

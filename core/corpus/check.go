@@ -185,6 +185,9 @@ func (c *Corpus) checkClasses(req *Request, p *problems) {
 			continue
 		}
 		labels := sortedKeys(counts)
+		if req.Grow && slices.ContainsFunc(req.Heads, func(o sdk.HeadSpec) bool { return o.Name == h.Name }) {
+			continue // it knows other labels already
+		}
 		d := sdk.Diagnostic{Severity: sdk.Warning, Code: "data.class", File: c.Train[0].File}
 		switch {
 		case h.Kind == sdk.KindClassify && len(labels) == 1:
