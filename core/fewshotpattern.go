@@ -35,6 +35,13 @@ func (f *fewShot) openPattern(ctx context.Context) error {
 		return nil
 	}
 	given := asked || plan.Pattern != "" || len(plan.Verbalizer) > 0
+	if len(r.plan.Knowledge.Inject) > 0 {
+		d := sdk.Diagnostic{Severity: sdk.Error, Code: "fewshot.pattern", Path: "knowledge.inject", Summary: "method pattern does not read injected knowledge", Remedy: "leave knowledge.inject out, or choose another method"}
+		if !given {
+			d.Severity, d.Summary = sdk.Info, "method pattern is left out: it does not read injected knowledge"
+		}
+		return r.tell(sdk.Diagnostics{d})
+	}
 	heads, _ := hf.ReadHeads(r.data.base)
 	if heads == nil || !slices.ContainsFunc(heads.Heads, func(h sdk.HeadSpec) bool { return h.Kind == sdk.KindMLM || h.Kind == sdk.KindPattern }) {
 		if !given {

@@ -104,13 +104,13 @@ func (e *Encoder) Encode(ex *sdk.Example) (*recipe.Encoded, error) {
 	if write != nil {
 		open(&enc)
 	}
-	if pair == nil {
+	if pair == nil && gap < 0 {
 		row.IDs, row.Types = enc.IDs, enc.Types
 	}
 	if !slices.ContainsFunc(row.Types, func(t int32) bool { return t != 0 }) {
 		row.Types = nil
 	}
-	if e.Knowledge != nil {
+	if e.Knowledge != nil && gap < 0 {
 		if pieces == nil {
 			pieces = piecesOf(e.Tokenizer, ex, &enc)
 		}

@@ -163,3 +163,39 @@ func TestNestedSpans(t *testing.T) {
 		}
 	}
 }
+
+// A text fills the gap of a pattern, its end gives way, and the mask stays in place.
+func TestPattern(t *testing.T) {
+	tok := wordPieces(t)
+	words, ds := PatternWords(tok, []string{"up", "rose"}, map[string]string{"up": "peter|black"})
+	p, _ := tok.ID("peter")
+	b, _ := tok.ID("black")
+	r, _ := tok.ID("rose")
+	if want := fmt.Sprintf("%d,%d %d", p, b, r); ds != nil || words != want {
+		t.Errorf("%q, want %q; %s", words, want, ds)
+	}
+	if _, ds = PatternWords(tok, []string{"up"}, nil); !strings.Contains(ds.String(), "not one piece") {
+		t.Error(ds)
+	}
+	if ds = CheckPattern("{text}"); !strings.Contains(ds.String(), "{mask} once each") {
+		t.Error(ds)
+	}
+	e := &Encoder{Tokenizer: tok, MaxLength: 8, Heads: []sdk.HeadSpec{{Name: "l", Kind: sdk.KindPattern, Labels: []string{"a", "b"}, Options: map[string]string{sdk.OptionPattern: "{text} shares {mask} ."}}}}
+	for text, want := range map[string]string{
+		"peter rose":                  "[CLS] peter rose shares [MASK] . [SEP]",
+		"peter rose black rose black": "[CLS] peter rose black shares [MASK] . [SEP]",
+	} {
+		row, err := e.Encode(&sdk.Example{ID: "x", Text: text, Labels: map[string]sdk.Label{"l": {Values: []string{"b"}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		shard, err := parseShard(NewShard(e.Heads, []*recipe.Encoded{row}).bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := shard.At(0)
+		if at := got.Targets[0].Marks[0]; pieces(tok, got.IDs) != want || pieces(tok, got.IDs[at:at+1]) != "[MASK]" || got.Targets[0].Class != 1 {
+			t.Errorf("%s, gap %d", pieces(tok, got.IDs), at)
+		}
+	}
+}
