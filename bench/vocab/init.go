@@ -18,8 +18,8 @@ type initRow struct {
 func (b *bench) inits(ctx context.Context) error {
 	for _, d := range []struct{ name, texts string }{{"medical", "medical/ner-ncbi-disease/train.conll"}, {"finance", "finance/phrasebank-50agree/train.jsonl"}} {
 		var r initRow
-		var todo bool
-		if r.row, todo = b.todo("init", d.name); !todo {
+		var missing bool
+		if r.row, missing = b.missing("init", d.name); !missing {
 			continue
 		}
 		if b.model == "" {

@@ -104,8 +104,8 @@ func (b *bench) read() error {
 	return nil
 }
 
-// todo reports whether a row is missing, and names it.
-func (b *bench) todo(bar, name string) (row, bool) {
+// missing reports whether a row is missing, and names it.
+func (b *bench) missing(bar, name string) (row, bool) {
 	return row{bar, name, b.commit}, !b.done[bar+" "+name]
 }
 

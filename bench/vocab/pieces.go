@@ -66,8 +66,8 @@ func (b *bench) pieces(ctx context.Context) error {
 			lexicon bool
 		}{{"words seen 3 times", 3, false}, {"words seen twice", 2, false}, {"all words", 1, false}, {"words seen 3 times, lexicon too", 3, true}, {"words seen twice, lexicon too", 2, true}, {"all words, lexicon too", 1, true}} {
 			r := piecesRow{MinCount: arm.least, HeldOut: len(d.held)}
-			var todo bool
-			if r.row, todo = b.todo("pieces", d.name+", "+arm.name); !todo {
+			var missing bool
+			if r.row, missing = b.missing("pieces", d.name+", "+arm.name); !missing {
 				continue
 			}
 			req := vocab.Request{Base: base, Max: vocab.All, Words: true, Count: arm.least, Saved: 1}

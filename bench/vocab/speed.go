@@ -50,8 +50,8 @@ func (b *bench) speed(ctx context.Context) error {
 	}
 	for _, list := range []string{"words", "names"} {
 		r := speedRow{row: row{}, Corpus: "ncbi-disease"}
-		var todo bool
-		if r.row, todo = b.todo("speed", list); !todo {
+		var missing bool
+		if r.row, missing = b.missing("speed", list); !missing {
 			continue
 		}
 		contents := names
