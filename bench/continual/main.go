@@ -61,6 +61,7 @@ type Row struct {
 	FirstS    float64 // seconds of the first training
 	TrainS    float64
 	PeakRSS   int64  // bytes
+	Precision string `json:",omitempty"`
 	Commit    string `json:",omitempty"`
 	Time      string
 	Forgotten float64 // Before - After, points
@@ -207,7 +208,7 @@ func (b *bench) cut() error {
 func (b *bench) arrival(n int) string { return filepath.Join(b.work, fmt.Sprint("arrival-", n)) }
 
 func (b *bench) measure(ctx context.Context, r *Row, sets []string) error {
-	common := []string{"--quiet", "--seed", r.Seed, "--set", fmt.Sprint("train.threads=", b.threads), "--set", "train.batch_size=32", "--set", "train.precision=fp32", "--set", "train.checkpoint_every=off"}
+	common := []string{"--quiet", "--seed", r.Seed, "--set", fmt.Sprint("train.threads=", b.threads), "--set", "train.batch_size=32", "--set", "train.checkpoint_every=off"}
 	test := func(arrival int) []string {
 		if r.Split == "valid" {
 			return []string{"--set", "data.test=" + filepath.Join(b.arrival(arrival), "valid.jsonl")}
@@ -222,7 +223,7 @@ func (b *bench) measure(ctx context.Context, r *Row, sets []string) error {
 		}
 	}
 	var err error
-	if r.FirstS, _, err = trained(first); err != nil {
+	if r.FirstS, _, _, err = trained(first); err != nil {
 		return err
 	}
 	out, err := os.MkdirTemp(b.work, "continued-")
@@ -238,7 +239,7 @@ func (b *bench) measure(ctx context.Context, r *Row, sets []string) error {
 	if err := b.islm(ctx, out, args); err != nil {
 		return err
 	}
-	if r.TrainS, r.PeakRSS, err = trained(out); err != nil {
+	if r.TrainS, r.PeakRSS, r.Precision, err = trained(out); err != nil {
 		return err
 	}
 	var c struct {
@@ -273,15 +274,16 @@ func (b *bench) islm(ctx context.Context, out string, args []string) error {
 	return cmd.Run()
 }
 
-func trained(dir string) (seconds float64, peak int64, err error) {
+func trained(dir string) (seconds float64, peak int64, precision string, err error) {
 	var m struct {
 		Train struct {
-			Seconds float64 `json:"seconds"`
-			Peak    int64   `json:"peak_rss_bytes"`
+			Seconds   float64 `json:"seconds"`
+			Peak      int64   `json:"peak_rss_bytes"`
+			Precision string  `json:"precision"`
 		} `json:"train"`
 	}
 	err = read(filepath.Join(dir, "islm", "metrics.json"), &m)
-	return m.Train.Seconds, m.Train.Peak, err
+	return m.Train.Seconds, m.Train.Peak, m.Train.Precision, err
 }
 
 func read(path string, into any) error {

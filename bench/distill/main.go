@@ -64,6 +64,7 @@ type Row struct {
 	Parameters int64    `json:",omitempty"`
 	PeakRSS    int64    `json:",omitempty"` // bytes
 	RowsPerS   float64  `json:",omitempty"`
+	Precision  string   `json:",omitempty"`
 	Commit     string   `json:",omitempty"`
 	Time       string
 }
@@ -166,7 +167,7 @@ func (b *bench) quality(ctx context.Context, s set, arm, seed string) error {
 		return nil
 	}
 	data, out := filepath.Join(b.root, s.path), b.model(s, arm, seed)
-	args := []string{"--quiet", "--data", data, "--out", out, "--seed", seed, "--set", fmt.Sprint("train.threads=", b.threads), "--set", "train.precision=fp32", "--set", "train.checkpoint_every=off"}
+	args := []string{"--quiet", "--data", data, "--out", out, "--seed", seed, "--set", fmt.Sprint("train.threads=", b.threads), "--set", "train.checkpoint_every=off"}
 	if b.split == "valid" {
 		args = append(args, "--set", "data.test="+filepath.Join(data, s.valid))
 	}
@@ -198,6 +199,7 @@ func (b *bench) quality(ctx context.Context, s set, arm, seed string) error {
 			Seconds    float64 `json:"seconds"`
 			Peak       int64   `json:"peak_rss_bytes"`
 			Parameters int64   `json:"parameters"`
+			Precision  string  `json:"precision"`
 		}
 	}
 	if err := json.Unmarshal(raw, &m); err != nil {
@@ -213,7 +215,7 @@ func (b *bench) quality(ctx context.Context, s set, arm, seed string) error {
 		}
 		r.Score = score
 	}
-	r.Steps, r.TrainS, r.PeakRSS, r.Parameters = m.Train.Steps, m.Train.Seconds, m.Train.Peak, m.Train.Parameters
+	r.Steps, r.TrainS, r.PeakRSS, r.Parameters, r.Precision = m.Train.Steps, m.Train.Seconds, m.Train.Peak, m.Train.Parameters, m.Train.Precision
 	return b.append(r)
 }
 

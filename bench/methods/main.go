@@ -61,7 +61,8 @@ type Row struct {
 	Parameters int64
 	Encoder    float64 // share of the encoder's parameters that is trained, heads aside
 	TrainS     float64
-	PeakRSS    int64  // bytes
+	PeakRSS    int64 // bytes
+	Precision  string
 	Commit     string `json:",omitempty"`
 	Time       string
 }
@@ -166,7 +167,7 @@ func (r *Row) measure(ctx context.Context, bin, base, data string, a arm, more s
 	defer os.RemoveAll(dir)
 	out := filepath.Join(dir, "out")
 	args := []string{"train", "--quiet", "--base", base, "--data", data, "--out", out, "--seed", r.Seed,
-		"--set", fmt.Sprint("train.epochs=", r.Epochs), "--set", fmt.Sprint("train.threads=", r.Threads), "--set", "train.precision=fp32", "--set", "train.checkpoint_every=off"}
+		"--set", fmt.Sprint("train.epochs=", r.Epochs), "--set", fmt.Sprint("train.threads=", r.Threads), "--set", "train.checkpoint_every=off"}
 	if r.Split == "valid" {
 		valid, err := filepath.Glob(filepath.Join(data, "valid.*"))
 		if err != nil || len(valid) != 1 {
@@ -204,6 +205,7 @@ func (r *Row) measure(ctx context.Context, bin, base, data string, a arm, more s
 			Seconds    float64 `json:"seconds"`
 			Peak       int64   `json:"peak_rss_bytes"`
 			Trainable  int64   `json:"trainable"`
+			Precision  string  `json:"precision"`
 			Parameters int64   `json:"parameters"`
 		}
 	}
@@ -228,7 +230,7 @@ func (r *Row) measure(ctx context.Context, bin, base, data string, a arm, more s
 		r.MacroF1, r.Accuracy = h.Macro, h.Accuracy
 		r.Encoder = float64(m.Train.Trainable-head) / float64(m.Train.Parameters-head)
 	}
-	r.Trainable, r.Parameters, r.TrainS, r.PeakRSS = m.Train.Trainable, m.Train.Parameters, m.Train.Seconds, m.Train.Peak
+	r.Trainable, r.Parameters, r.TrainS, r.PeakRSS, r.Precision = m.Train.Trainable, m.Train.Parameters, m.Train.Seconds, m.Train.Peak, m.Train.Precision
 	r.Time = time.Now().UTC().Format(time.RFC3339)
 	return nil
 }
