@@ -1,47 +1,60 @@
-// Command methods trains the same data by each method of parameter-efficient
-// tuning, beside the whole encoder and a frozen one, and prints one JSON row per
-// run, then a table of means and deviations.
+// Command methods learns Financial PhraseBank by each method of parameter-efficient
+// tuning, beside the whole encoder and a frozen one, from a few examples of each
+// class and as a distilled student, with Python references beside some of them, and
+// prints one JSON row per run, then a table of means and deviations.
 //
-//	go run ./bench/methods [-rows bench/results/methods.jsonl] [-seeds 0,1,2] [-only lora,full] [-split test|valid]
+//	go run ./bench/methods -python PYTHON [-rows bench/results/methods.jsonl] [-seeds 0,1,2] [-only lora,full] [-split test|valid]
 //
 // Rows that exist in the file are not run again, so that a long measurement can be
-// stopped and continued.
+// stopped and continued. PYTHON has torch, transformers, peft and setfit; without it
+// the references are left out. distilled takes the model of full as its teacher,
+// which stays in the folder of -work.
 package main
 
 import (
 	"bufio"
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
-	"math"
+	"hash/fnv"
+	"maps"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/islm-dev/islm/bench/rows"
 )
 
-// arm is one way to train.
+// arm is one way to learn.
 type arm struct {
-	name string
-	sets []string
+	name  string
+	sets  []string
+	peer  string // beside which reference it stands
+	learn func(ctx context.Context, b *bench, r *Row, a arm) error
 }
 
 // arms differ in what is trained and in the learning rate that it wants.
 func arms() []arm {
 	peft := func(name, lr string, more ...string) arm {
-		return arm{name, append([]string{"train.peft=" + name, "train.lr=" + lr, "train.warmup=0.1"}, more...)}
+		return arm{name: name, sets: append([]string{"train.peft=" + name, "train.lr=" + lr, "train.warmup=0.1"}, more...), learn: train}
 	}
+	few := func(n int) arm { return arm{name: fmt.Sprint("fewshot-", n), learn: fewshot(n)} }
 	return []arm{
-		{"full", nil},
-		{"frozen", []string{"train.freeze=encoder", "train.lr=5e-3"}},
-		{"gradual", []string{"train.freeze=encoder", "train.unfreeze_every=60", "train.lr=1e-4"}},
-		{"lora", []string{"preset=lora"}},
+		{name: "full", learn: train}, {name: "hf-full", peer: "full", learn: python("--epochs", "4", "--lr", "5e-5")},
+		{name: "lora", sets: []string{"preset=lora"}, learn: train}, {name: "hf-lora", peer: "lora", learn: python("--epochs", "4", "--lr", "1e-3", "--warmup", "0.1", "--lora", "8")},
+		few(8), {name: "setfit-8", peer: "fewshot-8", learn: setfit(8)},
+		few(16), few(64),
+		{name: "distilled", learn: distil},
+		{name: "frozen", sets: []string{"train.freeze=encoder", "train.lr=5e-3"}, learn: train},
+		{name: "gradual", sets: []string{"train.freeze=encoder", "train.unfreeze_every=60", "train.lr=1e-4"}, learn: train},
 		peft("rslora", "1e-3"), peft("dora", "1e-3"), peft("adalora", "2e-3"),
 		peft("ia3", "1e-2"), peft("houlsby", "1e-3"), peft("pfeiffer", "1e-3"),
 		peft("prefix", "1e-3"), peft("ptuning", "5e-3"), peft("prompt", "1e-2"), peft("bitfit", "1e-3"),
@@ -57,17 +70,23 @@ type Row struct {
 	Split      string
 	MacroF1    float64
 	Accuracy   float64
-	Trainable  int64
-	Parameters int64
+	Trainable  int64   `json:",omitempty"`
+	Parameters int64   `json:",omitempty"`
 	Encoder    float64 // share of the encoder's parameters that is trained, heads aside
-	TrainS     float64
-	PeakRSS    int64 // bytes
-	Precision  string
-	Commit     string `json:",omitempty"`
+	TrainS     float64 // few-shot and its reference: with the prediction of the test rows
+	PeakRSS    int64   // bytes
+	Precision  string  `json:",omitempty"`
+	Commit     string  `json:",omitempty"`
 	Time       string
 }
 
 func (r Row) key() string { return fmt.Sprint(r.Method, r.Seed, r.Epochs, r.Threads, r.Split) }
+
+type bench struct {
+	bin, base, data, work, python string
+	more                          []string
+	file                          *rows.File[Row]
+}
 
 func main() {
 	if err := run(); err != nil {
@@ -77,14 +96,17 @@ func main() {
 }
 
 func run() error {
-	data := os.Getenv("ISLM_TESTDATA")
-	if data == "" {
-		data = "../shared/data"
+	root := os.Getenv("ISLM_TESTDATA")
+	if root == "" {
+		root = "../shared/data"
 	}
-	rows := flag.String("rows", "bench/results/methods.jsonl", "file of finished rows")
-	bin := flag.String("islm", "bin/islm", "islm")
-	base := flag.String("base", "all-MiniLM-L6-v2", "base model")
-	flag.StringVar(&data, "data", filepath.Join(data, "finance/phrasebank-50agree"), "data to train on")
+	b := &bench{}
+	path := flag.String("rows", "bench/results/methods.jsonl", "file of finished rows")
+	flag.StringVar(&b.bin, "islm", "bin/islm", "islm")
+	flag.StringVar(&b.base, "base", "all-MiniLM-L6-v2", "base model: a name in the model store, or with references a folder")
+	flag.StringVar(&b.data, "data", filepath.Join(root, "finance/phrasebank-50agree"), "folder with train.jsonl, valid.jsonl and test.jsonl")
+	flag.StringVar(&b.work, "work", filepath.Join(os.TempDir(), "islm-bench-methods"), "folder of the models that other arms need")
+	flag.StringVar(&b.python, "python", "", "Python of the references")
 	seeds := flag.String("seeds", "0,1,2", "seeds")
 	only := flag.String("only", "", "run only these methods")
 	epochs := flag.Int("epochs", 4, "epochs")
@@ -92,13 +114,13 @@ func run() error {
 	split := flag.String("split", "test", "test, or valid while settings are chosen")
 	more := flag.String("set", "", "further settings of each run, a.b=c;d=e")
 	flag.Parse()
+	if *more != "" {
+		b.more = strings.Split(*more, ";")
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := os.MkdirAll(filepath.Dir(*rows), 0o755); err != nil {
-		return err
-	}
-	done, err := read(*rows)
-	if err != nil {
+	var err error
+	if b.file, err = rows.Open(*path, Row.key); err != nil {
 		return err
 	}
 	commit, err := exec.Command("git", "rev-parse", "--short", "HEAD").Output()
@@ -107,90 +129,82 @@ func run() error {
 	}
 	for _, seed := range strings.Split(*seeds, ",") {
 		for _, a := range arms() {
-			if *only != "" && !slices.Contains(strings.Split(*only, ","), a.name) {
+			if *only != "" && !slices.Contains(strings.Split(*only, ","), a.name) || a.peer != "" && b.python == "" {
 				continue
 			}
 			r := Row{Method: a.name, Seed: seed, Epochs: *epochs, Threads: *threads, Split: *split, Commit: strings.TrimSpace(string(commit))}
-			if _, ok := done[r.key()]; ok {
+			if b.file.Has(r) {
 				continue
 			}
-			if err := r.measure(ctx, *bin, *base, data, a, *more); err != nil {
+			if err := a.learn(ctx, b, &r, a); err != nil {
 				return fmt.Errorf("%s, seed %s: %w", a.name, seed, err)
 			}
-			text, err := json.Marshal(r)
-			if err != nil {
+			r.Time = time.Now().UTC().Format(time.RFC3339)
+			if err := b.file.Append(r); err != nil {
 				return err
 			}
-			f, err := os.OpenFile(*rows, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprintln(f, string(text))
-			if err = errors.Join(err, f.Close()); err != nil {
-				return err
-			}
-			fmt.Println(string(text))
-			done[r.key()] = r
 		}
 	}
-	table(done, *split)
+	b.table(*split)
 	return nil
 }
 
-func read(path string) (map[string]Row, error) {
-	done := map[string]Row{}
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return done, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		var r Row
-		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		done[r.key()] = r
-	}
-	return done, nil
-}
+// test is the file that is scored. While settings are chosen the valid split stands
+// for the test split, which stays unseen.
+func (b *bench) test(r *Row) string { return filepath.Join(b.data, r.Split+".jsonl") }
 
-// measure trains and reads metrics.json. While settings are chosen the valid split
-// stands for the test split, which stays unseen.
-func (r *Row) measure(ctx context.Context, bin, base, data string, a arm, more string) error {
-	dir, err := os.MkdirTemp("", "islm-methods")
-	if err != nil {
+// islm runs the program; what an interrupted run left in the folder is removed.
+func (b *bench) islm(ctx context.Context, r *Row, out, verb string, args ...string) error {
+	if err := os.RemoveAll(out); err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	out := filepath.Join(dir, "out")
-	args := []string{"train", "--quiet", "--base", base, "--data", data, "--out", out, "--seed", r.Seed,
-		"--set", fmt.Sprint("train.epochs=", r.Epochs), "--set", fmt.Sprint("train.threads=", r.Threads), "--set", "train.checkpoint_every=off"}
-	if r.Split == "valid" {
-		valid, err := filepath.Glob(filepath.Join(data, "valid.*"))
-		if err != nil || len(valid) != 1 {
-			return fmt.Errorf("no valid split in %s", data)
-		}
-		args = append(args, "--set", "data.test="+valid[0])
+	args = slices.Concat([]string{verb, "--quiet", "--out", out, "--seed", r.Seed, "--set", fmt.Sprint("train.threads=", r.Threads), "--set", "train.checkpoint_every=off"}, args)
+	if r.Split != "test" {
+		args = append(args, "--set", "data.test="+b.test(r))
 	}
-	sets := a.sets
-	if more != "" {
-		sets = append(slices.Clone(sets), strings.Split(more, ";")...)
+	cmd := exec.CommandContext(ctx, b.bin, args...)
+	cmd.Stderr = os.Stderr
+	return cmd.Run()
+}
+
+// teacher is the folder of a seed's full model.
+func (b *bench) teacher(r *Row) string {
+	return filepath.Join(b.work, "full-"+r.Seed+"-"+r.Split)
+}
+
+func train(ctx context.Context, b *bench, r *Row, a arm) error {
+	out := filepath.Join(b.work, "run")
+	if a.name == "full" {
+		out = b.teacher(r)
 	}
-	for _, s := range sets {
+	args := []string{"--base", b.base, "--data", b.data, "--set", fmt.Sprint("train.epochs=", r.Epochs)}
+	for _, s := range slices.Concat(a.sets, b.more) {
 		if preset, ok := strings.CutPrefix(s, "preset="); ok {
 			args = append(args, "--recipe", preset)
 			continue
 		}
 		args = append(args, "--set", s)
 	}
-	cmd := exec.CommandContext(ctx, bin, args...)
-	cmd.Stderr = os.Stderr
-	if err := cmd.Run(); err != nil {
+	if err := b.islm(ctx, r, out, "train", args...); err != nil {
 		return err
 	}
+	return r.read(out)
+}
+
+// distil trains a student of half the layers, by the preset's own epochs.
+func distil(ctx context.Context, b *bench, r *Row, _ arm) error {
+	if _, err := os.Stat(filepath.Join(b.teacher(r), "config.json")); err != nil {
+		return fmt.Errorf("the teacher is missing, run full first: %w", err)
+	}
+	out := filepath.Join(b.work, "run")
+	if err := b.islm(ctx, r, out, "distill", "--teacher", b.teacher(r), "--data", b.data); err != nil {
+		return err
+	}
+	return r.read(out)
+}
+
+// read takes the scores of a finished training.
+func (r *Row) read(out string) error {
 	raw, err := os.ReadFile(filepath.Join(out, "islm", "metrics.json"))
 	if err != nil {
 		return err
@@ -231,38 +245,179 @@ func (r *Row) measure(ctx context.Context, bin, base, data string, a arm, more s
 		r.Encoder = float64(m.Train.Trainable-head) / float64(m.Train.Parameters-head)
 	}
 	r.Trainable, r.Parameters, r.TrainS, r.PeakRSS, r.Precision = m.Train.Trainable, m.Train.Parameters, m.Train.Seconds, m.Train.Peak, m.Train.Precision
-	r.Time = time.Now().UTC().Format(time.RFC3339)
 	return nil
 }
 
-// table prints mean and deviation per method, and the distance to full tuning.
-func table(done map[string]Row, split string) {
-	mean := func(of []float64) (m, d float64) {
-		for _, v := range of {
-			m += v / float64(len(of))
-		}
-		for _, v := range of {
-			d += (v - m) * (v - m) / math.Max(1, float64(len(of)-1))
-		}
-		return m, math.Sqrt(d)
+// draw writes shots examples of each class, the same for islm and its reference, and
+// the rows to score.
+func (b *bench) draw(r *Row, shots int) (string, error) {
+	raw, err := os.ReadFile(filepath.Join(b.data, "train.jsonl"))
+	if err != nil {
+		return "", err
 	}
-	scores := map[string][]float64{}
-	last := map[string]Row{}
-	for _, r := range done {
+	type line struct {
+		text string
+		at   uint64
+	}
+	by := map[string][]line{}
+	for text := range strings.Lines(string(raw)) {
+		var row struct{ Text, Label string }
+		if err := json.Unmarshal([]byte(text), &row); err != nil {
+			return "", err
+		}
+		h := fnv.New64a()
+		fmt.Fprint(h, r.Seed, " ", row.Text)
+		by[row.Label] = append(by[row.Label], line{text, h.Sum64()})
+	}
+	var train bytes.Buffer
+	for _, label := range slices.Sorted(maps.Keys(by)) {
+		slices.SortFunc(by[label], func(x, y line) int { return cmp.Compare(x.at, y.at) })
+		for _, l := range by[label][:min(shots, len(by[label]))] {
+			train.WriteString(l.text)
+		}
+	}
+	test, err := os.ReadFile(b.test(r))
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(b.work, fmt.Sprintf("draw-%d-%s", shots, r.Seed))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "train.jsonl"), train.Bytes(), 0o644); err != nil {
+		return "", err
+	}
+	return dir, os.WriteFile(filepath.Join(dir, "test.jsonl"), test, 0o644)
+}
+
+// fewshot trains the encoder on pairs, then a logistic regression.
+func fewshot(shots int) func(context.Context, *bench, *Row, arm) error {
+	return func(ctx context.Context, b *bench, r *Row, _ arm) error {
+		dir, err := b.draw(r, shots)
+		if err != nil {
+			return err
+		}
+		out := filepath.Join(b.work, "run")
+		if err := b.islm(ctx, r, out, "fewshot", "--base", b.base, "--data", dir, "--shots", strconv.Itoa(shots),
+			"--set", "fewshot.splits=1", "--set", "fewshot.method=contrastive"); err != nil {
+			return err
+		}
+		raw, err := os.ReadFile(filepath.Join(out, "islm", "fewshot.json"))
+		if err != nil {
+			return err
+		}
+		var res struct {
+			Rows []struct {
+				Method   string
+				Fold     int
+				Accuracy float64
+				MacroF1  float64 `json:"macro_f1"`
+				Seconds  float64
+			}
+		}
+		if err := json.Unmarshal(raw, &res); err != nil {
+			return err
+		}
+		if err := r.read(out); err != nil { // peak memory and parameters
+			return err
+		}
+		r.Encoder, r.Trainable = 1, r.Parameters
+		for _, row := range res.Rows {
+			if row.Method == "contrastive" && row.Fold < 0 {
+				r.MacroF1, r.Accuracy, r.TrainS = row.MacroF1, row.Accuracy, row.Seconds
+				return nil
+			}
+		}
+		return fmt.Errorf("%s has no row of contrastive", out)
+	}
+}
+
+// reference is what a Python program of bench/peers prints.
+type reference struct {
+	Trainable  int64   `json:"trainable"`
+	Parameters int64   `json:"parameters"`
+	TrainS     float64 `json:"train_s"`
+	PredictS   float64 `json:"predict_s"`
+	Accuracy   float64 `json:"accuracy"`
+	MacroF1    float64 `json:"macro_f1"`
+	PeakRSS    int64   `json:"peak_rss_bytes"`
+}
+
+func (b *bench) peer(ctx context.Context, r *Row, script string, args ...string) error {
+	model := b.base
+	if !filepath.IsAbs(model) {
+		home, err := os.UserCacheDir()
+		if err != nil {
+			return err
+		}
+		model = filepath.Join(home, "islm", "models", b.base)
+	}
+	args = slices.Concat([]string{script, "--model", model, "--test", b.test(r), "--seed", r.Seed, "--threads", strconv.Itoa(r.Threads)}, args)
+	cmd := exec.CommandContext(ctx, b.python, args...)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, errs.String())
+	}
+	lines := bufio.NewScanner(bytes.NewReader(out))
+	var last []byte
+	for lines.Scan() {
+		if len(bytes.TrimSpace(lines.Bytes())) > 0 {
+			last = slices.Clone(lines.Bytes())
+		}
+	}
+	var m reference
+	if err := json.Unmarshal(last, &m); err != nil {
+		return fmt.Errorf("%s printed %q: %w", script, last, err)
+	}
+	r.Trainable, r.Parameters, r.MacroF1, r.Accuracy, r.TrainS, r.PeakRSS = m.Trainable, m.Parameters, m.MacroF1, m.Accuracy, m.TrainS+m.PredictS, m.PeakRSS
+	return nil
+}
+
+// python is the reference that trains as islm does: bf16, batches of similar length.
+func python(args ...string) func(context.Context, *bench, *Row, arm) error {
+	return func(ctx context.Context, b *bench, r *Row, _ arm) error {
+		r.Precision = "bf16"
+		return b.peer(ctx, r, "bench/peers/hf_baseline.py", append([]string{"--task", "classify", "--recipe", "best", "--train", filepath.Join(b.data, "train.jsonl")}, args...)...)
+	}
+}
+
+func setfit(shots int) func(context.Context, *bench, *Row, arm) error {
+	return func(ctx context.Context, b *bench, r *Row, _ arm) error {
+		dir, err := b.draw(r, shots)
+		if err != nil {
+			return err
+		}
+		r.Precision = "fp32"
+		return b.peer(ctx, r, "bench/peers/setfit_fewshot.py", "--train", filepath.Join(dir, "train.jsonl"), "--iterations", "20")
+	}
+}
+
+// table prints mean and deviation per method, the distance to full tuning, and for a
+// reference what it says of the method beside it.
+func (b *bench) table(split string) {
+	scores, seconds, last := map[string][]float64{}, map[string][]float64{}, map[string]Row{}
+	for _, r := range b.file.All {
 		if r.Split == split {
-			scores[r.Method] = append(scores[r.Method], r.MacroF1)
+			scores[r.Method], seconds[r.Method] = append(scores[r.Method], r.MacroF1), append(seconds[r.Method], r.TrainS)
 			last[r.Method] = r
 		}
 	}
-	full, _ := mean(scores["full"])
+	full, _ := rows.Mean(scores["full"])
 	for _, a := range arms() {
 		if len(scores[a.name]) == 0 {
 			continue
 		}
-		m, d := mean(scores[a.name])
-		text, err := json.Marshal(map[string]any{"method": a.name, "runs": len(scores[a.name]), "macro_f1": m, "deviation": d, "to_full": m - full,
-			"encoder_share": last[a.name].Encoder, "seconds": last[a.name].TrainS, "peak_rss_bytes": last[a.name].PeakRSS})
-		if err == nil {
+		m, d := rows.Mean(scores[a.name])
+		s := slices.Sorted(slices.Values(seconds[a.name]))
+		row := map[string]any{"method": a.name, "runs": len(s), "macro_f1": m, "deviation": d, "to_full": m - full, "trainable": last[a.name].Trainable,
+			"encoder_share": last[a.name].Encoder, "seconds": s[len(s)/2], "peak_rss_bytes": last[a.name].PeakRSS}
+		if own := slices.Sorted(slices.Values(seconds[a.peer])); len(own) > 0 {
+			mine, _ := rows.Mean(scores[a.peer])
+			row["islm_better_by"], row["islm_faster_by"] = mine-m, s[len(s)/2]/own[len(own)/2]
+		}
+		if text, err := json.Marshal(row); err == nil {
 			fmt.Println(string(text))
 		}
 	}
