@@ -2,6 +2,8 @@ package share
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +19,37 @@ import (
 // is locked so that nothing need be fetched: KIND/NAME, with the signatures in
 // KIND/NAME.minisig.
 const VendorFolder = "islm_vendor"
+
+// Binary is a plugin's binary that a lock names: it is vendored as
+// plugins/islm-plugin-NAME. Locks pin the file itself and not an artifact.
+type Binary struct {
+	Content
+	File string // what is copied; its last element is the name in the folder
+}
+
+func (v Vendor) binary(b Binary) string {
+	return filepath.Join(v.Dir, Plugin.Folder(), filepath.Base(b.File))
+}
+
+// check compares a binary in the folder with its digest.
+func (v Vendor) check(b Binary) error {
+	sum := sha256.New()
+	f, err := os.Open(v.binary(b))
+	if errors.Is(err, fs.ErrNotExist) {
+		return refuse("share.missing", "islm rules vendor", "%s is locked and not vendored", b.ID)
+	}
+	if err != nil {
+		return fmt.Errorf("look at %s: %w", v.Dir, err)
+	}
+	defer f.Close() //nolint:errcheck // only read
+	if _, err := io.Copy(sum, f); err != nil {
+		return fmt.Errorf("look at %s: %w", v.Dir, err)
+	}
+	if hex.EncodeToString(sum.Sum(nil)) != b.SHA256 {
+		return refuse("share.digest", "if the lock is right: islm rules vendor", "%s in %s is not what is locked, sha256 %s", b.ID, v.Dir, b.SHA256)
+	}
+	return nil
+}
 
 // Vendor is such a folder.
 type Vendor struct{ Dir string }
@@ -83,7 +116,8 @@ func VerifyDir(ctx context.Context, dir string, id ID, accept Accept) (*Verdict,
 
 // Write makes the folder anew from what the pins name, in one step: all of it or
 // nothing. What the store does not hold is fetched, nil for a store that holds all.
-func (v Vendor) Write(ctx context.Context, s Store, pins []Pin, policies []*Policy, fetch func(context.Context, Pin) error) error {
+// Binaries are copied and compared with their digests.
+func (v Vendor) Write(ctx context.Context, s Store, pins []Pin, binaries []Binary, policies []*Policy, fetch func(context.Context, Pin) error) error {
 	tmp := v.Dir + "." + random() + tmpSuffix
 	if err := os.MkdirAll(tmp, 0o755); err != nil {
 		return fmt.Errorf("vendor: %w", err)
@@ -125,17 +159,53 @@ func (v Vendor) Write(ctx context.Context, s Store, pins []Pin, policies []*Poli
 			}
 		}
 	}
+	for _, b := range binaries {
+		if err := fresh.copy(b); err != nil {
+			return err
+		}
+	}
 	if err := swap(tmp, v.Dir); err != nil {
 		return fmt.Errorf("vendor: %w", err)
 	}
 	return nil
 }
 
+func (v Vendor) copy(b Binary) error {
+	to := v.binary(b)
+	from, err := os.Open(b.File)
+	if err != nil {
+		return fmt.Errorf("vendor: %w", err)
+	}
+	defer from.Close() //nolint:errcheck // only read
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return fmt.Errorf("vendor: %w", err)
+	}
+	if err := placeFile(to, func(w io.Writer) error { _, err := io.Copy(w, from); return err }); err != nil {
+		return fmt.Errorf("vendor: %w", err)
+	}
+	if err := os.Chmod(to, 0o755); err != nil {
+		return fmt.Errorf("vendor: %w", err)
+	}
+	return v.check(b)
+}
+
 // Check compares the folder with the lock and the policies: each pin is there,
 // unchanged and acceptable, and nothing else is there. All problems are returned.
-func (v Vendor) Check(ctx context.Context, pins []Pin, policies []*Policy) (sdk.Diagnostics, error) {
+func (v Vendor) Check(ctx context.Context, pins []Pin, binaries []Binary, policies []*Policy) (sdk.Diagnostics, error) {
 	var ds sdk.Diagnostics
 	known := []string{}
+	for _, b := range binaries {
+		known = append(known, v.binary(b))
+		err := v.check(b)
+		if problems, _, ok := sdk.DiagnosticsOf(err); ok {
+			for _, d := range problems {
+				d.File = v.binary(b)
+				ds.Add(d)
+			}
+		} else if err != nil {
+			return nil, err
+		}
+	}
 	for _, pin := range pins {
 		dir := v.path(pin.ID)
 		known = append(known, dir, dir+signatureSuffix)

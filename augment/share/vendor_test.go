@@ -2,6 +2,8 @@ package share
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -21,11 +23,19 @@ func TestVendor(t *testing.T) {
 		require.NoError(t, err)
 		pins = append(pins, in.Pin())
 	}
+	binary := filepath.Join(t.TempDir(), "islm-plugin-fx")
+	require.NoError(t, os.WriteFile(binary, []byte("machine code"), 0o755)) //nolint:gosec // a binary is executable
+	plugins := []Binary{{Content{ID{Plugin, "fx", "1.2.0"}, fmt.Sprintf("%x", sha256.Sum256([]byte("machine code"))), 12}, binary}}
 	v := Vendor{filepath.Join(t.TempDir(), VendorFolder)}
-	require.NoError(t, v.Write(ctx, store, pins, policies, nil))
-	ds, err := v.Check(ctx, pins, policies)
+	require.NoError(t, v.Write(ctx, store, pins, plugins, policies, nil))
+	ds, err := v.Check(ctx, pins, plugins, policies)
 	require.NoError(t, err)
 	assert.Empty(t, ds.String())
+
+	vendored := filepath.Join(v.Dir, "plugins", "islm-plugin-fx")
+	st, err := os.Stat(vendored)
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o755), st.Mode().Perm())
 
 	// Without the store it is all that is needed.
 	dir, err := Locate(ctx, pins[0], v, Store{t.TempDir()})
@@ -36,7 +46,7 @@ func TestVendor(t *testing.T) {
 
 	// A fetch supplies what the store lacks.
 	empty, fetched := Store{t.TempDir()}, 0
-	require.NoError(t, v.Write(ctx, empty, pins, policies, func(ctx context.Context, pin Pin) error {
+	require.NoError(t, v.Write(ctx, empty, pins, plugins, policies, func(ctx context.Context, pin Pin) error {
 		fetched++
 		_, err := empty.Install(ctx, makeArchive(t, packFiles(pin.Name, pin.Version), k), Accept{Policies: policies})
 		return err
@@ -48,21 +58,26 @@ func TestVendor(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(v.path(pins[0].ID), "rules", "more.yaml"), []byte("x"), 0o644))
 	require.NoError(t, os.Remove(v.path(pins[1].ID)+signatureSuffix))
 	require.NoError(t, os.MkdirAll(filepath.Join(v.Dir, "packs", "other"), 0o755))
-	ds, err = v.Check(ctx, pins, policies)
+	require.NoError(t, os.WriteFile(vendored, []byte("other code"), 0o755))                                     //nolint:gosec // as above
+	require.NoError(t, os.WriteFile(filepath.Join(v.Dir, "plugins", "islm-plugin-tax"), []byte("code"), 0o755)) //nolint:gosec // as above
+	ds, err = v.Check(ctx, pins, plugins, policies)
 	require.NoError(t, err)
 	var got []string
 	for _, d := range ds {
 		got = append(got, d.Code)
 	}
-	assert.Equal(t, []string{"share.limit", "share.unsigned", "share.extra"}, got, ds.String())
+	assert.Equal(t, []string{"share.digest", "share.limit", "share.unsigned", "share.extra", "share.extra"}, got, ds.String())
 	_, err = Locate(ctx, pins[0], v, store)
 	assert.Equal(t, []string{"share.digest"}, codes(err), "the store is no way around a changed vendor folder")
 	before := snapshot(t, filepath.Dir(v.Dir))
-	require.Error(t, v.Write(ctx, Store{t.TempDir()}, pins, policies, nil))
-	require.Error(t, v.Write(ctx, store, pins, trust(t, newKey(t), "*"), nil))
+	changed := plugins[0]
+	changed.SHA256 = plugins[0].SHA256[1:] + "0"
+	require.Error(t, v.Write(ctx, store, pins, []Binary{changed}, policies, nil))
+	require.Error(t, v.Write(ctx, Store{t.TempDir()}, pins, plugins, policies, nil))
+	require.Error(t, v.Write(ctx, store, pins, plugins, trust(t, newKey(t), "*"), nil))
 	assert.Equal(t, before, snapshot(t, filepath.Dir(v.Dir)))
-	require.NoError(t, v.Write(ctx, store, pins, policies, nil))
-	ds, err = v.Check(ctx, pins, policies)
+	require.NoError(t, v.Write(ctx, store, pins, plugins, policies, nil))
+	ds, err = v.Check(ctx, pins, plugins, policies)
 	require.NoError(t, err)
 	assert.Empty(t, ds)
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -115,7 +116,8 @@ func loadDomainRules(dir string) ([]*augment.Pack, sdk.Diagnostics) {
 type ruleFlags struct {
 	in      string
 	head    string
-	classes bool // the rules change classes of head
+	classes bool        // the rules change classes of head
+	named   atomic.Bool // a bare label was given to head
 	mode    string
 	seed    uint64
 	epoch   int
@@ -124,17 +126,27 @@ type ruleFlags struct {
 	domain  []string
 }
 
+// register adds the flags of data and packs.
 func (f *ruleFlags) register(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringVar(&f.in, "in", "", "data: .jsonl, .conll, .txt (one text a line), .csv, .tsv, .parquet, or - for JSONL on stdin")
 	fs.StringVar(&f.head, "head", "", "head that bare labels belong to (default: the one head that the rules name)")
-	fs.StringVar(&f.mode, "mode", "replace", `replace, or "add: K" variants beside each example`)
-	fs.Uint64Var(&f.seed, "seed", 42, "seed of all randomness")
-	fs.IntVar(&f.epoch, "epoch", 0, "epoch whose draws are made")
 	fs.IntVar(&f.limit, "limit", 0, "examples to read (0 = all)")
 	fs.StringSliceVar(&f.skip, "skip", nil, "rules to leave out, as RULE or PACK/RULE (repeatable)")
 	fs.StringSliceVar(&f.domain, "domain", nil, "plugins whose datasets --in may name")
+}
+
+// registerDraws adds the flags of what is drawn, for commands that vary examples.
+func (f *ruleFlags) registerDraws(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.StringVar(&f.mode, "mode", "replace", `replace, or "add: K" variants beside each example`)
+	fs.IntVar(&f.epoch, "epoch", 0, "epoch whose draws are made")
+	f.registerSeed(cmd)
 	complete(cmd, "mode", func(string) []string { return []string{"replace", "add: 1", "add: 4"} })
+}
+
+func (f *ruleFlags) registerSeed(cmd *cobra.Command) {
+	cmd.Flags().Uint64Var(&f.seed, "seed", 42, "seed of all randomness")
 }
 
 // engine loads the packs and makes the engine.
@@ -173,6 +185,7 @@ func (f *ruleFlags) name(ex *sdk.Example) {
 	}
 	delete(ex.Labels, "")
 	ex.Labels[f.head] = l
+	f.named.Store(true)
 }
 
 // changes reports whether a rule changes the classes of a head.

@@ -60,7 +60,13 @@ the number of workers. Each variant says in its field meta which rules made it.`
 			if err != nil {
 				return errors.Join(err, closeData())
 			}
-			write := exampleWriter(w, strings.EqualFold(filepath.Ext(out), ".conll"), f.head)
+			conll := strings.EqualFold(filepath.Ext(out), ".conll")
+			write := exampleWriter(w, conll, func() string {
+				if conll || f.named.Load() {
+					return f.head
+				}
+				return "" // labels that came with a name keep it
+			})
 			examples, variants := 0, 0
 			var problems sdk.Diagnostics
 			for ex, err := range e.Apply(cmd.Context(), data, augment.ApplyOptions{Mode: mode, Epoch: f.epoch, Workers: workers}) {
@@ -89,6 +95,7 @@ the number of workers. Each variant says in its field meta which rules made it.`
 		},
 	}
 	f.register(cmd)
+	f.registerDraws(cmd)
 	res.register(cmd)
 	cmd.Flags().StringVar(&out, "out", "", "file to write: .jsonl, .conll, or - for JSONL on stdout")
 	cmd.Flags().IntVar(&workers, "workers", 0, "goroutines (0 = one per core)")
@@ -123,11 +130,12 @@ func (a *app) openOutput(name string) (io.Writer, func(keep bool) error, error) 
 }
 
 // exampleWriter writes examples as sdk.ReadJSONL and sdk.ReadCoNLL read them. The
-// labels of the head bare are written without its name.
-func exampleWriter(w io.Writer, conll bool, bare string) func(*sdk.Example) error {
+// labels of the head bare, if it names one, are written without its name.
+func exampleWriter(w io.Writer, conll bool, bare func() string) func(*sdk.Example) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	return func(ex *sdk.Example) error {
+		bare := bare()
 		if conll {
 			return writeCoNLL(w, ex, bare)
 		}

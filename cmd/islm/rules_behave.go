@@ -93,6 +93,7 @@ fails in more than --tolerance of its cases.`,
 		},
 	}
 	f.register(cmd)
+	f.registerSeed(cmd)
 	res.register(cmd)
 	fs := cmd.Flags()
 	fs.StringVar(&model, "model", "", "model folder")

@@ -240,6 +240,7 @@ func (a *app) rulesStats() *cobra.Command {
 		},
 	}
 	f.register(cmd)
+	f.registerDraws(cmd)
 	res.register(cmd)
 	cmd.Flags().BoolVar(&cost, "cost", false, "measure the time that each rule takes alone")
 	return cmd

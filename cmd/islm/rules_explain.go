@@ -70,6 +70,7 @@ func (a *app) rulesExplain() *cobra.Command {
 		},
 	}
 	f.register(cmd)
+	f.registerDraws(cmd)
 	res.register(cmd)
 	cmd.Flags().StringVar(&text, "text", "", "one text instead of --in")
 	cmd.Flags().StringSliceVar(&only, "rule", nil, "explain these rules only (repeatable)")

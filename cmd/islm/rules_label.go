@@ -346,7 +346,7 @@ func (l *labeller) write(a *app, out string, least float64, all bool) (int, erro
 	if err != nil {
 		return 0, err
 	}
-	write := exampleWriter(w, false, l.spanHead())
+	write := exampleWriter(w, false, l.spanHead)
 	n := 0
 	for i := range l.examples {
 		ex := l.examples[i]

@@ -115,6 +115,7 @@ func (a *app) rulesPreview() *cobra.Command {
 		},
 	}
 	f.register(cmd)
+	f.registerDraws(cmd)
 	res.register(cmd)
 	cmd.Flags().StringVar(&text, "text", "", "one text instead of --in")
 	cmd.Flags().StringVar(&page, "html", "", "write an HTML page to this file")

@@ -208,6 +208,30 @@ func (c *custody) pins() []share.Pin {
 	return all
 }
 
+// binaries lists the locked plugins with the files that they stand for.
+func (c *custody) binaries(a *app, cmd *cobra.Command) ([]share.Binary, error) {
+	if len(c.lock.Plugins) == 0 {
+		return nil, nil
+	}
+	there, err := a.catalog(cmd, nil)
+	if err != nil {
+		return nil, err
+	}
+	var all []share.Binary
+	var ds sdk.Diagnostics
+	for _, p := range c.lock.Plugins {
+		e, err := there.Find(p.Name)
+		if problems, _, ok := sdk.DiagnosticsOf(err); ok {
+			ds.Add(problems...)
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		all = append(all, share.Binary{Content: share.Content{ID: share.ID{Kind: share.Plugin, Name: p.Name, Version: p.Version}, SHA256: p.SHA256, Size: p.Size}, File: e.Path})
+	}
+	return all, ds.Err()
+}
+
 // vendor is the vendor folder beside the lock.
 func (c *custody) vendor() share.Vendor {
 	return share.Vendor{Dir: filepath.Join(c.dir, share.VendorFolder)}
@@ -675,7 +699,7 @@ func (a *app) installed(cmd *cobra.Command, c *custody, in *share.Installed) err
 		if err != nil {
 			return err
 		}
-		e, ds, err := cat.Install(cmd.Context(), filepath.Join(in.Dir, "islm-plugin-"+in.Name), catalog.InstallOptions{Source: in.Source})
+		e, ds, err := cat.Install(cmd.Context(), filepath.Join(in.Dir, "islm-plugin-"+in.Name), catalog.InstallOptions{Source: in.Source, Version: in.Version})
 		a.problems(ds)
 		if err != nil {
 			return err
@@ -726,9 +750,10 @@ func (a *app) rulesVendor() *cobra.Command {
 	var remote remoteFlags
 	cmd := &cobra.Command{
 		Use: "vendor", Short: "Copy all that is locked beside the lock, for work without a network",
-		Long: `Copy all packs, graphs and vocabularies that the lock names into islm_vendor beside
-it; what is not in ISLM_HOME is fetched. What is vendored wins over ISLM_HOME, and is
-compared with the lock each time it is used. --check compares and writes nothing.`,
+		Long: `Copy all packs, graphs, vocabularies and plugins that the lock names into islm_vendor
+beside it; what is not in ISLM_HOME is fetched, but for plugins, which have to be
+installed. What is vendored wins over ISLM_HOME, and is compared with the lock each
+time it is used. --check compares and writes nothing.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.custody(policy)
@@ -741,16 +766,20 @@ compared with the lock each time it is used. --check compares and writes nothing
 			}
 			defer cancel()
 			v, pins := c.vendor(), c.pins()
+			plugins, err := c.binaries(a, cmd)
+			if err != nil {
+				return err
+			}
 			if !check {
 				quiet := *a // what is fetched on the way is no result
 				quiet.stdout = io.Discard
-				if err := v.Write(ctx, c.store, pins, c.policies, func(ctx context.Context, pin share.Pin) error {
+				if err := v.Write(ctx, c.store, pins, plugins, c.policies, func(ctx context.Context, pin share.Pin) error {
 					return quiet.fetchLocked(ctx, c, pin, remote.Remote)
 				}); err != nil {
 					return err
 				}
 			}
-			ds, err := v.Check(ctx, pins, c.policies)
+			ds, err := v.Check(ctx, pins, plugins, c.policies)
 			if err == nil {
 				err = ds.Err()
 			}
@@ -758,12 +787,15 @@ compared with the lock each time it is used. --check compares and writes nothing
 				return err
 			}
 			if a.json {
-				return a.print(map[string]any{"dir": v.Dir, "pins": pins})
+				return a.print(map[string]any{"dir": v.Dir, "pins": pins, "plugins": plugins})
 			}
 			for _, p := range pins {
 				fmt.Fprintf(a.stdout, "%s sha256 %s\n", p.ID, p.SHA256)
 			}
-			fmt.Fprintf(a.stdout, "%d in %s, as locked in %s\n", len(pins), v.Dir, c.file)
+			for _, p := range plugins {
+				fmt.Fprintf(a.stdout, "%s sha256 %s\n", p.ID, p.SHA256)
+			}
+			fmt.Fprintf(a.stdout, "%d in %s, as locked in %s\n", len(pins)+len(plugins), v.Dir, c.file)
 			return nil
 		},
 	}

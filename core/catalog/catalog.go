@@ -103,7 +103,7 @@ func Open(ctx context.Context, path SearchPath) (*Catalog, error) {
 	}
 	if file := nearestLock(path.Work); file != "" && file != c.homeLock() && filepath.Dir(file) != path.Bundled {
 		dir := filepath.Dir(file)
-		folders := []string{dir, filepath.Join(dir, "plugins"), installed}
+		folders := []string{filepath.Join(dir, vendorFolder, "plugins"), dir, filepath.Join(dir, "plugins"), installed}
 		if path.Bundled != "" {
 			folders = append(folders, path.Bundled)
 		}
@@ -258,7 +258,10 @@ func (c *Catalog) names(unlocked bool) []string {
 	return slices.Compact(names)
 }
 
-const binaryPrefix = "islm-plugin-"
+const (
+	binaryPrefix = "islm-plugin-"
+	vendorFolder = "islm_vendor" // 'islm rules vendor' puts copies of a project's plugins there
+)
 
 func binaryName(name string) string {
 	if runtime.GOOS == "windows" {

@@ -25,6 +25,8 @@ type InstallOptions struct {
 	// Source is what locks name as the place that the plugin came from; "" is the
 	// path given to Install.
 	Source string
+	// Version is the one that the binary has to say of itself; "" for any.
+	Version string
 }
 
 // Install takes a plugin from a source folder (a Go package main, built here) or
@@ -45,6 +47,10 @@ func (c *Catalog) Install(ctx context.Context, src string, opts InstallOptions) 
 	}
 	if err := accept(desc, p.name, src); err != nil {
 		return Entry{}, nil, err
+	}
+	if opts.Version != "" && desc.Version != opts.Version {
+		return Entry{}, nil, problem(sdk.Diagnostic{Code: "plugin.version", Summary: fmt.Sprintf("plugin %s was shared as version %s, its binary says %s", desc.Name, opts.Version, desc.Version), File: src,
+			Remedy: "ask whoever published it to pack the binary under its own version", Source: sdk.FromHost})
 	}
 	if err := os.MkdirAll(c.installed(), 0o755); err != nil {
 		return Entry{}, nil, fmt.Errorf("install plugin %s: %w", desc.Name, err)

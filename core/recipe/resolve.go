@@ -506,6 +506,11 @@ func (r *resolver) whole() {
 	if sum := p.splitSum(); len(p.Data.Split) != 3 || sum < 1-1e-6 || sum > 1+1e-6 {
 		r.report(at("data.split"), &problem{code: "recipe.range", summary: "data.split wants three shares of train, valid and test that add up to 1", remedy: "for example [0.8, 0.1, 0.1]", index: -1})
 	}
+	if p.Objective == "pretrain" && p.Data.Share != 1 {
+		bad := wrong("recipe.conflict", "data.share takes a part of labelled examples; pre-training reads running text")
+		bad.remedy = "leave data.share out, or name fewer files in data.path"
+		r.report(at("data.share"), bad)
+	}
 	if p.Eval.Controls > 0 && len(p.Knowledge.Inject) == 0 {
 		bad := wrong("recipe.conflict", "eval.controls holds injected knowledge against controls, knowledge.inject is empty")
 		bad.remedy = "set knowledge.inject, or eval.controls to 0"

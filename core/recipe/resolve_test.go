@@ -168,6 +168,7 @@ func TestProblems(t *testing.T) {
 		"schema":              {"schema: islm/plan.v9\n", nil, []string{`unknown schema "islm/plan.v9"`}},
 		"head's key":          {"heads: {sentiment: {los: bce}}\n", nil, []string{`did you mean "heads.sentiment.loss"?`}},
 		"flow of a set":       {"", []string{"data.labels=[a"}, []string{`--set:data.labels=[a: not valid YAML`}},
+		"a share of running text": {"", []string{"preset=pretrain", "data.share=0.5"}, []string{`data.share takes a part of labelled examples; pre-training reads running text`}},
 		"controls of nothing": {"", []string{"eval.controls=3"}, []string{`eval.controls holds injected knowledge against controls, knowledge.inject is empty`}},
 		"patience and no run": {"", []string{"train.patience=2", "train.eval_every=off"}, []string{`train.patience wants validations`}},
 	} {
