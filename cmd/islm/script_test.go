@@ -12,9 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestScripts runs what the documents show, as a user would type it.
-func TestScripts(t *testing.T) { runScripts(t, "testdata/script") }
-
 // runScripts runs a folder of scripts. Each has a home of its own: models come
 // from the real one by a link, the bundled plugins are built once and locked.
 func runScripts(t *testing.T, dir string) {
