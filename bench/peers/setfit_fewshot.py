@@ -7,11 +7,14 @@ Data: JSONL {"text", "label"}. The body is trained on 2 x --iterations pairs of 
 Tunstall et al. 2022, then a logistic regression on its vectors. Prints the seconds of training and of predicting
 the test rows, accuracy and macro F1.
 """
-import argparse, json, resource, tempfile, time
+import argparse, json, resource, tempfile, time, uuid
 import torch
-from datasets import Dataset
+from datasets import Dataset, fingerprint
 from setfit import SetFitModel, Trainer, TrainingArguments
 from sklearn.metrics import accuracy_score, f1_score
+
+# datasets pickles tables and functions for names in its cache, which not every pair of versions can; nothing is cached here.
+fingerprint.Hasher.hash = classmethod(lambda cls, value: uuid.uuid4().hex)
 
 def read(path):
     rows = [json.loads(line) for line in open(path, encoding="utf-8")]
@@ -26,12 +29,13 @@ def main():
     torch.set_num_threads(a.threads)
     x, y = read(a.train); tx, ty = read(a.test)
     labels = sorted(set(y))
+    data = Dataset.from_dict({"text": x, "label": [labels.index(v) for v in y]})
     model = SetFitModel.from_pretrained(a.model, labels=labels, device="cpu")
     model.model_body.max_seq_length = a.max_len
     with tempfile.TemporaryDirectory() as out:
         args = TrainingArguments(output_dir=out, batch_size=a.batch, num_epochs=1, num_iterations=a.iterations, seed=a.seed,
                                  report_to="none", save_strategy="no", show_progress_bar=False)
-        trainer = Trainer(model=model, args=args, train_dataset=Dataset.from_dict({"text": x, "label": [labels.index(v) for v in y]}))
+        trainer = Trainer(model=model, args=args, train_dataset=data)
         t = time.time(); trainer.train(); train = time.time() - t
     t = time.time(); said = [str(v) for v in model.predict(tx, batch_size=32, show_progress_bar=False)]; predict = time.time() - t
     print(json.dumps(dict(train_s=round(train, 2), predict_s=round(predict, 2), n=len(x), accuracy=accuracy_score(ty, said),
