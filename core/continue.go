@@ -181,6 +181,9 @@ func (r *Run) readOld(ctx context.Context, b *Bundle, path string) (*corpus.Corp
 // heads are the model's, then those of the domain that it has not.
 func (p *past) heads(declared []sdk.HeadSpec) []sdk.HeadSpec {
 	out := slices.Clone(p.bundle.Heads)
+	for i := range out {
+		out[i].ClassWeights = nil // those of the labels and examples that it was trained on
+	}
 	for _, h := range declared {
 		if !slices.ContainsFunc(out, func(o sdk.HeadSpec) bool { return o.Name == h.Name }) {
 			out = append(out, h)
@@ -209,6 +212,13 @@ func (p *past) merge(c *corpus.Corpus, plan *recipe.Plan) (ds sdk.Diagnostics) {
 	}
 	n := len(p.corpus.Train)
 	p.replay = c.Merge(p.corpus, int(plan.Continue.Replay*float64(n)), plan.Seed)
+	if plan.Continue.Balance && p.replay > 0 {
+		for i := range c.Heads {
+			if h := &c.Heads[i]; slices.ContainsFunc(p.bundle.Heads, func(o sdk.HeadSpec) bool { return o.Name == h.Name }) {
+				h.ClassWeights = c.StandIn(*h, p.corpus.Train)
+			}
+		}
+	}
 	if plan.Continue.EWC > 0 {
 		p.fisher = corpus.Balanced(p.corpus.Train, plan.Continue.Fisher, plan.Seed)
 	}

@@ -77,7 +77,7 @@ func TestLockedPacksAreFound(t *testing.T) {
 
 	// The vendor folder is enough, and changed it is no reason to look elsewhere.
 	vendor := share.Vendor{Dir: filepath.Join(project, share.VendorFolder)}
-	require.NoError(t, vendor.Write(t.Context(), share.Store{Home: home}, []share.Pin{pin}, nil, nil))
+	require.NoError(t, vendor.Write(t.Context(), share.Store{Home: home}, []share.Pin{pin}, nil, nil, nil))
 	_, err = find("moves", t.TempDir())
 	require.NoError(t, err)
 	writePack(t, filepath.Join(vendor.Dir, "packs", "moves"), "moves", "1.2.0", "soar")

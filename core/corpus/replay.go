@@ -39,6 +39,51 @@ func (c *Corpus) Merge(old *Corpus, n int, seed uint64) int {
 	return len(replay)
 }
 
+// StandIn gives the weights of a head's classes with which the replayed examples,
+// after Merge, count for all old ones: the loss is then an estimate of the one on
+// old and new examples together. A class with n old examples of which r are replayed
+// beside m new ones weighs (n+m)/(r+m); over the examples the weights have the mean
+// 1. It is nil where no class weighs more than another, and for heads that can give
+// a text several classes or none.
+func (c *Corpus) StandIn(h sdk.HeadSpec, old []sdk.Example) []float64 {
+	if !slices.Contains([]string{sdk.KindClassify, sdk.KindPair}, h.Kind) || h.Loss != "" && h.Loss != "ce" {
+		return nil
+	}
+	had, replayed, fresh := map[string]int{}, map[string]int{}, map[string]int{}
+	count := func(in map[string]int, ex *sdk.Example) {
+		if l, ok := ex.Labels[h.Name]; ok && len(l.Values) == 1 {
+			in[l.Values[0]]++
+		}
+	}
+	for i := range old {
+		count(had, &old[i])
+	}
+	for i := range c.Train {
+		if strings.HasPrefix(c.Train[i].ID, OldPrefix) {
+			count(replayed, &c.Train[i])
+		} else {
+			count(fresh, &c.Train[i])
+		}
+	}
+	weights := make([]float64, len(h.Labels))
+	sum, n, equal := 0.0, 0, true
+	for i, label := range h.Labels {
+		weights[i] = 1
+		if here := replayed[label] + fresh[label]; here > 0 {
+			weights[i] = float64(had[label]+fresh[label]) / float64(here)
+			sum, n = sum+weights[i]*float64(here), n+here
+		}
+		equal = equal && weights[i] == weights[0]
+	}
+	if n == 0 || equal {
+		return nil
+	}
+	for i := range weights {
+		weights[i] *= float64(n) / sum
+	}
+	return weights
+}
+
 // Join adds the splits of another corpus, whose IDs get a prefix.
 func (c *Corpus) Join(more *Corpus, prefix string) {
 	named := func(examples []sdk.Example) []sdk.Example {

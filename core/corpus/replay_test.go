@@ -89,3 +89,32 @@ func TestWithin(t *testing.T) {
 	require.True(t, Within(ex("N", "V"), free))
 	require.False(t, Within(ex("N", "ADJ"), free))
 }
+
+func TestStandInWeighsReplayedExamples(t *testing.T) {
+	row := func(id, label string) sdk.Example {
+		return sdk.Example{ID: id, Text: id, Labels: map[string]sdk.Label{"h": {Values: []string{label}}}}
+	}
+	var old []sdk.Example
+	for i := range 20 {
+		old = append(old, row(fmt.Sprint("a", i), "a"))
+	}
+	for i := range 10 {
+		old = append(old, row(fmt.Sprint("b", i), "b"))
+	}
+	// Of a 2 of 20 are replayed, of b 2 of 10 beside 6 new ones; c is new.
+	c := &Corpus{Train: []sdk.Example{row(OldPrefix+"a0", "a"), row(OldPrefix+"a1", "a"), row(OldPrefix+"b0", "b"), row(OldPrefix+"b1", "b")}}
+	for i := range 6 {
+		c.Train = append(c.Train, row(fmt.Sprint("n", i), "b"), row(fmt.Sprint("m", i), "c"))
+	}
+	h := sdk.HeadSpec{Name: "h", Kind: sdk.KindClassify, Labels: []string{"a", "b", "c"}}
+	// 10, 16/8 = 2 and 1, of 2, 8 and 6 examples: their sum is 42, of 16 examples.
+	require.InDeltaSlice(t, []float64{10. * 16 / 42, 2. * 16 / 42, 16. / 42}, c.StandIn(h, old), 1e-12)
+
+	h.Loss = "bce"
+	require.Nil(t, c.StandIn(h, old), "outputs that are independent")
+	h.Loss, h.Kind = "", sdk.KindTag
+	require.Nil(t, c.StandIn(h, old))
+	h.Kind = sdk.KindClassify
+	c.Train = c.Train[4:]
+	require.Nil(t, c.StandIn(sdk.HeadSpec{Name: "h", Kind: sdk.KindClassify, Labels: []string{"c"}}, old), "nothing is replayed")
+}

@@ -15,6 +15,7 @@ const ObjectiveContinue = "continue"
 type ContinuePlan struct {
 	Data        string            `yaml:"data"`        // examples that it was trained on; "" = as its plan says
 	Replay      float64           `yaml:"replay"`      // share of them that is trained again
+	Balance     bool              `yaml:"balance"`     // replayed examples count for those that are not
 	Distill     float64           `yaml:"distill"`     // weight of its own answers
 	Temperature float64           `yaml:"temperature"` // of the answers
 	EWC         float64           `yaml:"ewc"`         // weight of the distance to its weights
