@@ -163,21 +163,86 @@ func TestKilledPretrainingEndsInTheSameBytes(t *testing.T) {
 	out, err := islm(t, args("whole")...).CombinedOutput()
 	require.NoError(t, err, string(out))
 	killed := filepath.Join(work, "killed")
-	cmd := islm(t, args("killed")...)
-	require.NoError(t, cmd.Start())
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
-	for deadline := time.Now().Add(2 * time.Minute); lastStep(killed) < 12; time.Sleep(time.Millisecond) {
-		select {
-		case err := <-done:
-			require.Fail(t, "the run ended before its kill", "%v", err)
-		default:
-		}
-		require.True(t, time.Now().Before(deadline))
-	}
-	require.NoError(t, cmd.Process.Kill())
-	require.Error(t, <-done)
+	killWhen(t, args("killed"), func() bool { return lastStep(killed) >= 12 })
 	out, err = islm(t, args("killed")...).CombinedOutput()
 	require.NoError(t, err, string(out))
 	require.Equal(t, weights(t, filepath.Join(work, "whole")), weights(t, killed))
+}
+
+// killWhen starts the program and kills it, by SIGKILL, as soon as something is so.
+func killWhen(t *testing.T, args []string, when func() bool) {
+	t.Helper()
+	cmd := islm(t, args...)
+	var log strings.Builder
+	cmd.Stdout, cmd.Stderr = &log, &log
+	require.NoError(t, cmd.Start())
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	for deadline := time.Now().Add(2 * time.Minute); !when(); time.Sleep(500 * time.Microsecond) {
+		select {
+		case err := <-done:
+			require.Fail(t, "the run ended before its kill", "%v\n%s", err, log.String())
+		default:
+		}
+		require.True(t, time.Now().Before(deadline), "the moment never came")
+	}
+	require.NoError(t, cmd.Process.Kill())
+	require.Error(t, <-done)
+}
+
+// A staged run that is killed in each of its stages ends with the bytes of one that
+// was left alone, and so does a training of two heads whose rows are mixed.
+func TestKilledStagesEndInTheSameBytes(t *testing.T) {
+	work := t.TempDir()
+	t.Setenv("ISLM_HOME", filepath.Join(work, "home"))
+	base, data := filepath.Join(work, "base"), filepath.Join(work, "data")
+	tinyBERT(t, base, toyWords, 32)
+	writeJSONL(t, filepath.Join(data, "train.jsonl"), toySentences(200, 1))
+	writeJSONL(t, filepath.Join(data, "test.jsonl"), toySentences(20, 3))
+	staged := filepath.Join(work, "staged.yaml")
+	require.NoError(t, os.WriteFile(staged, []byte(`seed: 3
+train: {precision: fp32, lr: 1e-3, epochs: 3, batch_size: 8, checkpoint_every: 7, log_every: 1}
+data: {path: data, max_length: 16}
+stages:
+  - preset: pretrain
+    data: {split: [0.9, 0.1, 0]}
+  - preset: finetune
+  - preset: distill
+`), 0o644))
+	t.Chdir(work)
+	args := func(out string) []string {
+		return []string{"train", "--recipe", staged, "--base", base, "--out", out, "--resume", "--quiet"}
+	}
+	out, err := islm(t, args("whole")...).CombinedOutput()
+	require.NoError(t, err, string(out))
+	for _, stage := range []string{"killed/islm/stages/1-pretrain", "killed/islm/stages/2-finetune", "killed"} {
+		killWhen(t, args("killed"), func() bool { return lastStep(stage) >= 10 })
+		t.Logf("killed in %s after step %d", stage, lastStep(stage))
+	}
+	out, err = islm(t, args("killed")...).CombinedOutput()
+	require.NoError(t, err, string(out))
+	for _, stage := range []string{"", "islm/stages/1-pretrain", "islm/stages/2-finetune"} {
+		require.Equal(t, weights(t, filepath.Join("whole", stage)), weights(t, filepath.Join("killed", stage)), stage)
+	}
+
+	// Rows with labels of one head or of the other, in shares of their own.
+	rows := toySentences(200, 1)
+	for i := range rows {
+		head := "tone"
+		if i%4 == 0 {
+			head = "mood"
+		}
+		rows[i] = map[string]any{"text": rows[i]["text"], "labels": map[string]any{head: rows[i]["label"]}}
+	}
+	writeJSONL(t, filepath.Join("two", "train.jsonl"), rows)
+	args = func(out string) []string {
+		return []string{"train", "--base", base, "--data", "two", "--out", out, "--resume", "--quiet", "--set", "data.sampling=uniform", "--set", "data.split=[0.8, 0.1, 0.1]",
+			"--set", "train.epochs=3", "--set", "train.lr=1e-3", "--set", "train.precision=fp32", "--set", "train.batch_size=8", "--set", "train.checkpoint_every=7", "--set", "train.log_every=1"}
+	}
+	out, err = islm(t, args("mixed")...).CombinedOutput()
+	require.NoError(t, err, string(out))
+	killWhen(t, args("cut"), func() bool { return lastStep("cut") >= 25 })
+	out, err = islm(t, args("cut")...).CombinedOutput()
+	require.NoError(t, err, string(out))
+	require.Equal(t, weights(t, "mixed"), weights(t, "cut"))
 }
