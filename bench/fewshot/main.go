@@ -45,6 +45,7 @@ func run() error {
 	out := flag.String("rows", "bench/results/fewshot.jsonl", "file of rows")
 	work := flag.String("work", "runs/bench-fewshot", "folder of the runs")
 	base := flag.String("base", "all-MiniLM-L6-v2", "base model")
+	threads := flag.Int("threads", 0, "threads (0 = all cores)")
 	shots := flag.Int("shots", 8, "examples of each class")
 	flag.Func("data", "NAME=FOLDER of a data set (repeatable)", func(s string) error {
 		if !strings.Contains(s, "=") {
@@ -74,7 +75,7 @@ func run() error {
 			continue
 		}
 		folder := filepath.Join(*work, fmt.Sprintf("%s-%d", name, *shots))
-		cmd := exec.Command(*bin, "fewshot", "--data", dir, "--base", *base, "--shots", fmt.Sprint(*shots), "--out", folder, "--resume", "--json") //nolint:gosec // our own program
+		cmd := exec.Command(*bin, "fewshot", "--data", dir, "--base", *base, "--shots", fmt.Sprint(*shots), "--out", folder, "--resume", "--json", "--set", fmt.Sprint("train.threads=", *threads)) //nolint:gosec // our own program
 		cmd.Stderr = os.Stderr
 		if _, err := cmd.Output(); err != nil {
 			return fmt.Errorf("islm fewshot on %s: %w", name, err)

@@ -106,7 +106,7 @@ before; with --resume finished stages are skipped.`,
 			if err := a.printResult(res); err != nil || !controls && !augmentControl && curve == "" {
 				return err
 			}
-			c := core.Controls{Seeds: seeds, Limit: limit, Evaluation: core.Evaluation{Model: res.Dir, Data: res.Plan.Data.Path, Precision: "fp32", Device: "auto",
+			c := core.Controls{Seeds: seeds, Limit: limit, Evaluation: core.Evaluation{Model: res.Dir, Data: res.Plan.Data.Path, Precision: "fp32", Device: "auto", Threads: res.Plan.Train.Threads,
 				Home: run.Home, Catalog: run.Catalog, Engine: engine, Log: run.Log, Watch: run.Watch}}
 			if curve != "" {
 				if err := a.runCurve(cmd, &core.Curve{Controls: c, Shares: shares}, f.dev); err != nil || !controls && !augmentControl {
