@@ -28,7 +28,7 @@ func (b *bench) inits(ctx context.Context) error {
 		// Finished runs are kept, so that a stop costs one run.
 		work := filepath.Join(os.TempDir(), "islm-bench-vocab", d.name)
 		cmd := exec.CommandContext(ctx, b.bin, "vocab", "probe", "--model", b.model, "--in", filepath.Join(b.data, d.texts), "--words", "--seeds", "5", "--out", work, "--json",
-			"--set", "train.batch_size=16", "--set", "data.max_length=64")
+			"--set", "train.batch_size=16", "--set", "data.max_length=64", "--set", "train.threads=1")
 		cmd.Stderr = os.Stderr
 		out, err := cmd.Output()
 		if err != nil {
