@@ -350,6 +350,9 @@ func scoresOf(r *metric.Report) []string {
 	if r.Ranking != nil {
 		return []string{"mrr", "ndcg_10"}
 	}
+	if r.Text != nil {
+		return []string{"bleu", "chrf", "rouge_l", "exact_match"}
+	}
 	if r.Answers != nil {
 		return []string{"token_f1", "exact_match"}
 	}

@@ -233,7 +233,11 @@ func groups(heads []sdk.HeadSpec, rows recipe.Source, examples []sdk.Example, re
 		if !found {
 			continue
 		}
-		g, err := metric.ByGroup(r, names, r.Primary(), seed)
+		score := r.Primary()
+		if r.Text != nil {
+			score = "chrf" // of what was written, not of the references' pieces
+		}
+		g, err := metric.ByGroup(r, names, score, seed)
 		if err != nil {
 			return nil, fmt.Errorf("score groups of %s: %w", field, err)
 		}

@@ -142,6 +142,7 @@ func (b *Bundle) scoreTexts(reports map[string]*metric.Report, examples []sdk.Ex
 	if err != nil {
 		return err
 	}
-	reports[b.Heads[at].Name].Text = text
+	r := reports[b.Heads[at].Name]
+	r.Text, r.Sample = text, text.Sample
 	return nil
 }

@@ -23,6 +23,7 @@ type Sample struct {
 	value    []float64
 	means    map[string][]float64 // scores that are means over units, such as queries: rows is empty
 	units    int                  // length of each
+	texts    []textRow            // generated texts: rows is empty
 }
 
 // row is one example.
@@ -46,6 +47,9 @@ func (s *Sample) Len() int {
 	if s.gold != nil {
 		return len(s.gold)
 	}
+	if s.texts != nil {
+		return len(s.texts)
+	}
 	return len(s.rows)
 }
 
@@ -64,6 +68,13 @@ func (s *Sample) part(rows []int) *Sample {
 			for _, i := range rows {
 				p.means[name] = append(p.means[name], values[i])
 			}
+		}
+		return &p
+	}
+	if s.texts != nil {
+		p.texts = make([]textRow, 0, len(rows))
+		for _, i := range rows {
+			p.texts = append(p.texts, s.texts[i])
 		}
 		return &p
 	}
@@ -99,6 +110,16 @@ func (s *Sample) scorer(name string) (func(weight []int32) float64, error) {
 			return nil, fmt.Errorf("score %q does not exist here; there are %s", name, strings.Join(slices.Sorted(maps.Keys(s.means)), ", "))
 		}
 		return func(w []int32) float64 { return mean(repeat(values, w)) }, nil
+	}
+	if s.texts != nil {
+		pick, ok := map[string]func(*Text) float64{
+			"bleu": func(t *Text) float64 { return t.BLEU.Score }, "chrf": func(t *Text) float64 { return t.ChrF },
+			"rouge_l": func(t *Text) float64 { return t.ROUGE.L }, "exact_match": func(t *Text) float64 { return t.ExactMatch },
+		}[name]
+		if !ok {
+			return nil, fmt.Errorf("score %q does not exist for texts; there are bleu, chrf, rouge_l, exact_match", name)
+		}
+		return func(w []int32) float64 { return pick(scoreTexts(s.texts, w)) }, nil
 	}
 	if s.gold != nil {
 		switch name {

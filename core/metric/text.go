@@ -15,6 +15,53 @@ type Text struct {
 	ChrF       float64 `json:"chrf"` // 0..100
 	ROUGE      ROUGE   `json:"rouge"`
 	ExactMatch float64 `json:"exact_match"` // 0..1
+	// Sample is what was counted in each text: bleu, chrf, rouge_l and exact_match
+	// of parts and draws of the texts.
+	Sample *Sample `json:"-"`
+}
+
+// textRow is what one hypothesis adds to the counts of the corpus.
+type textRow struct {
+	bleu  BLEU // matches, totals and lengths
+	chrf  characterCounts
+	rouge ROUGE
+	exact float64
+}
+
+// scoreTexts gives the scores of texts that are counted weight times, nil = once.
+func scoreTexts(rows []textRow, weight []int32) *Text {
+	t := &Text{}
+	chars := characterCounts{}
+	for i := range rows {
+		w := 1
+		if weight != nil {
+			if w = int(weight[i]); w == 0 {
+				continue
+			}
+		}
+		r := &rows[i]
+		t.N += w
+		t.BLEU.Length += w * r.bleu.Length
+		t.BLEU.Reference += w * r.bleu.Reference
+		for n := range r.bleu.Matches {
+			t.BLEU.Matches[n] += w * r.bleu.Matches[n]
+			t.BLEU.Totals[n] += w * r.bleu.Totals[n]
+		}
+		for n := range chars {
+			for k := range chars[n] {
+				chars[n][k] += w * r.chrf[n][k]
+			}
+		}
+		f := float64(w)
+		t.ROUGE.One, t.ROUGE.Two, t.ROUGE.L = t.ROUGE.One+f*r.rouge.One, t.ROUGE.Two+f*r.rouge.Two, t.ROUGE.L+f*r.rouge.L
+		t.ExactMatch += f * r.exact
+	}
+	t.BLEU.finish()
+	t.ChrF = chars.score()
+	n := float64(t.N)
+	t.ROUGE = ROUGE{One: ratio(t.ROUGE.One, n), Two: ratio(t.ROUGE.Two, n), L: ratio(t.ROUGE.L, n)}
+	t.ExactMatch = ratio(t.ExactMatch, n)
+	return t
 }
 
 // NewText gives all scores of hypotheses with one or more references each.
@@ -29,13 +76,22 @@ func NewText(hypotheses []string, references [][]string, language string) (*Text
 	if err := paired(hypotheses, references); err != nil {
 		return nil, fmt.Errorf("scores of text: %w", err)
 	}
-	return &Text{
-		N:          len(hypotheses),
-		BLEU:       bleu(hypotheses, references, words),
-		ChrF:       chrF(hypotheses, references),
-		ROUGE:      rouge(hypotheses, references, units),
-		ExactMatch: exactMatch(hypotheses, references),
-	}, nil
+	rows := make([]textRow, len(hypotheses))
+	for i, h := range hypotheses {
+		rows[i] = textRow{bleu: bleuCounts(h, references[i], words), chrf: chrFCounts(h, references[i]), rouge: bestROUGE(h, references[i], units), exact: float64(btoi(exact(h, references[i])))}
+	}
+	t := scoreTexts(rows, nil)
+	if len(rows) > 0 {
+		t.Sample = &Sample{texts: rows}
+	}
+	return t, nil
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // bleuOrder is the longest n-gram that BLEU counts.
@@ -71,32 +127,43 @@ func CorpusBLEU(hypotheses []string, references [][]string, tokens func(string) 
 func bleu(hypotheses []string, references [][]string, tokens func(string) []string) BLEU {
 	b := BLEU{}
 	for i, h := range hypotheses {
-		said := tokens(h)
-		closest := -1
-		wanted := [bleuOrder]map[string]int{}
-		for _, r := range references[i] {
-			units := tokens(r)
-			if d := distance(len(units), len(said)) - distance(closest, len(said)); closest < 0 || d < 0 || d == 0 && len(units) < closest {
-				closest = len(units)
-			}
-			for n := range wanted {
-				grams := ngrams(units, n+1)
-				if wanted[n] == nil {
-					wanted[n] = grams
-				}
-				for g, count := range grams {
-					wanted[n][g] = max(wanted[n][g], count)
-				}
-			}
-		}
-		b.Length += len(said)
-		b.Reference += closest
-		for n := range wanted {
-			b.Matches[n] += overlap(ngrams(said, n+1), wanted[n])
-			b.Totals[n] += max(0, len(said)-n)
+		c := bleuCounts(h, references[i], tokens)
+		b.Length, b.Reference = b.Length+c.Length, b.Reference+c.Reference
+		for n := range c.Matches {
+			b.Matches[n] += c.Matches[n]
+			b.Totals[n] += c.Totals[n]
 		}
 	}
 	b.finish()
+	return b
+}
+
+// bleuCounts counts one hypothesis.
+func bleuCounts(hypothesis string, references []string, tokens func(string) []string) BLEU {
+	b := BLEU{}
+	said := tokens(hypothesis)
+	closest := -1
+	wanted := [bleuOrder]map[string]int{}
+	for _, r := range references {
+		units := tokens(r)
+		if d := distance(len(units), len(said)) - distance(closest, len(said)); closest < 0 || d < 0 || d == 0 && len(units) < closest {
+			closest = len(units)
+		}
+		for n := range wanted {
+			grams := ngrams(units, n+1)
+			if wanted[n] == nil {
+				wanted[n] = grams
+			}
+			for g, count := range grams {
+				wanted[n][g] = max(wanted[n][g], count)
+			}
+		}
+	}
+	b.Length, b.Reference = len(said), closest
+	for n := range wanted {
+		b.Matches[n] = overlap(ngrams(said, n+1), wanted[n])
+		b.Totals[n] = max(0, len(said)-n)
+	}
 	return b
 }
 
@@ -150,20 +217,7 @@ func ChrF(hypotheses []string, references [][]string) (float64, error) {
 func chrF(hypotheses []string, references [][]string) float64 {
 	corpus := characterCounts{}
 	for i, h := range hypotheses {
-		said := characterGrams(h)
-		best, bestScore := characterCounts{}, -1.0
-		for _, r := range references[i] {
-			c := characterCounts{}
-			for n, wanted := range characterGrams(r) {
-				c[n] = [3]int{size(said[n]), size(wanted), overlap(said[n], wanted)}
-				if len(wanted) == 0 {
-					c[n][0] = 0 // an order that the reference lacks is no fault of the hypothesis
-				}
-			}
-			if s := c.score(); s > bestScore {
-				best, bestScore = c, s
-			}
-		}
+		best := chrFCounts(h, references[i])
 		for n := range corpus {
 			for k := range corpus[n] {
 				corpus[n][k] += best[n][k]
@@ -171,6 +225,25 @@ func chrF(hypotheses []string, references [][]string) float64 {
 		}
 	}
 	return corpus.score()
+}
+
+// chrFCounts counts one hypothesis against its best reference.
+func chrFCounts(hypothesis string, references []string) characterCounts {
+	said := characterGrams(hypothesis)
+	best, bestScore := characterCounts{}, -1.0
+	for _, r := range references {
+		c := characterCounts{}
+		for n, wanted := range characterGrams(r) {
+			c[n] = [3]int{size(said[n]), size(wanted), overlap(said[n], wanted)}
+			if len(wanted) == 0 {
+				c[n][0] = 0 // an order that the reference lacks is no fault of the hypothesis
+			}
+		}
+		if s := c.score(); s > bestScore {
+			best, bestScore = c, s
+		}
+	}
+	return best
 }
 
 // characterCounts holds n-grams of the hypotheses, of the references and of
@@ -228,23 +301,29 @@ func MeanROUGE(hypotheses []string, references [][]string, tokens func(string) [
 func rouge(hypotheses []string, references [][]string, tokens func(string) []string) ROUGE {
 	total := ROUGE{}
 	for i, h := range hypotheses {
-		said := tokens(h)
-		best := ROUGE{}
-		for _, r := range references[i] {
-			wanted := tokens(r)
-			f := func(both, cut int) float64 {
-				return ratio(2*float64(both), float64(max(0, len(said)-cut)+max(0, len(wanted)-cut)))
-			}
-			best.One = max(best.One, f(overlap(ngrams(said, 1), ngrams(wanted, 1)), 0))
-			best.Two = max(best.Two, f(overlap(ngrams(said, 2), ngrams(wanted, 2)), 1))
-			best.L = max(best.L, f(commonSubsequence(said, wanted), 0))
-		}
+		best := bestROUGE(h, references[i], tokens)
 		total.One += best.One
 		total.Two += best.Two
 		total.L += best.L
 	}
 	n := float64(len(hypotheses))
 	return ROUGE{One: ratio(total.One, n), Two: ratio(total.Two, n), L: ratio(total.L, n)}
+}
+
+// bestROUGE is that of one hypothesis.
+func bestROUGE(hypothesis string, references []string, tokens func(string) []string) ROUGE {
+	said := tokens(hypothesis)
+	best := ROUGE{}
+	for _, r := range references {
+		wanted := tokens(r)
+		f := func(both, cut int) float64 {
+			return ratio(2*float64(both), float64(max(0, len(said)-cut)+max(0, len(wanted)-cut)))
+		}
+		best.One = max(best.One, f(overlap(ngrams(said, 1), ngrams(wanted, 1)), 0))
+		best.Two = max(best.Two, f(overlap(ngrams(said, 2), ngrams(wanted, 2)), 1))
+		best.L = max(best.L, f(commonSubsequence(said, wanted), 0))
+	}
+	return best
 }
 
 // ExactMatch is the share of hypotheses, 0..1, that equal one of their
@@ -260,12 +339,14 @@ func ExactMatch(hypotheses []string, references [][]string) (float64, error) {
 func exactMatch(hypotheses []string, references [][]string) float64 {
 	right := 0
 	for i, h := range hypotheses {
-		h = strings.TrimFunc(h, space)
-		if slices.ContainsFunc(references[i], func(r string) bool { return strings.TrimFunc(r, space) == h }) {
-			right++
-		}
+		right += btoi(exact(h, references[i]))
 	}
 	return ratio(float64(right), float64(len(hypotheses)))
+}
+
+func exact(hypothesis string, references []string) bool {
+	h := strings.TrimFunc(hypothesis, space)
+	return slices.ContainsFunc(references, func(r string) bool { return strings.TrimFunc(r, space) == h })
 }
 
 // Perplexity is the exponential of the mean log-loss: logLoss is summed over

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"testing"
 	"unicode"
 
@@ -137,4 +138,41 @@ func TestPerplexity(t *testing.T) {
 	require.InDelta(t, 1, Perplexity(0, 3), 0)
 	require.InDelta(t, 1, Perplexity(0, 0), 0)
 	require.InDelta(t, NewLanguageModel(2, 9, 12.5).LanguageModel.Perplexity, Perplexity(12.5, 9), 0)
+}
+
+// A draw of texts has the scores of the texts drawn, each as often as it was.
+func TestTextsCanBeDrawn(t *testing.T) {
+	said := []string{"the rate rose by two points", "profit fell", "a new loan", "the court ruled on it"}
+	wanted := [][]string{{"the rate rose by three points"}, {"profit fell"}, {"no loan at all", "a loan"}, {"the court has ruled"}}
+	whole, err := NewText(said, wanted, "")
+	require.NoError(t, err)
+	weight := []int32{2, 0, 1, 1}
+	drawn, err := NewText([]string{said[0], said[0], said[2], said[3]}, [][]string{wanted[0], wanted[0], wanted[2], wanted[3]}, "")
+	require.NoError(t, err)
+	for name, want := range map[string][2]float64{
+		"bleu":        {whole.BLEU.Score, drawn.BLEU.Score},
+		"chrf":        {whole.ChrF, drawn.ChrF},
+		"rouge_l":     {whole.ROUGE.L, drawn.ROUGE.L},
+		"exact_match": {whole.ExactMatch, drawn.ExactMatch},
+	} {
+		got, err := whole.Sample.Score(name, nil)
+		require.NoError(t, err)
+		require.InDelta(t, want[0], got, 1e-12, name)
+		got, err = whole.Sample.Score(name, weight)
+		require.NoError(t, err)
+		require.InDelta(t, want[1], got, 1e-12, name)
+	}
+	_, err = whole.Sample.Score("accuracy", nil)
+	require.ErrorContains(t, err, "bleu, chrf, rouge_l, exact_match")
+
+	better := slices.Clone(said)
+	better[0], better[2] = wanted[0][0], wanted[2][1]
+	other, err := NewText(better, wanted, "")
+	require.NoError(t, err)
+	d, err := PairedBootstrap(&Report{Text: whole, Sample: whole.Sample}, &Report{Text: other, Sample: other.Sample}, "exact_match", 1)
+	require.NoError(t, err)
+	require.InDelta(t, 0.5, d.Diff, 1e-12)
+	require.Equal(t, 4, d.N)
+	require.LessOrEqual(t, d.Range.Low, d.Diff)
+	require.GreaterOrEqual(t, d.Range.High, d.Diff)
 }

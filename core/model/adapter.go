@@ -268,6 +268,11 @@ func NewAdapter(cfg *hf.Config, method string, plan *recipe.PeftPlan, steps int)
 		Bottleneck: plan.Bottleneck, Act: plan.Act, FanInOut: cfg.ModelType == "gpt2",
 	}
 	defaults := adapted(cfg)
+	if i := slices.Index(c.Targets, recipe.AllLinear); i >= 0 {
+		c.Targets = append(slices.Delete(c.Targets, i, i+1), defaults.all...)
+		slices.Sort(c.Targets)
+		c.Targets = slices.Compact(c.Targets)
+	}
 	switch {
 	case method == recipe.PeftIA3:
 		if len(c.Targets) == 0 {
@@ -306,6 +311,7 @@ func NewAdapter(cfg *hf.Config, method string, plan *recipe.PeftPlan, steps int)
 // defaults.
 type places struct {
 	lowRank, scaled, inputs []string
+	all                     []string // every linear map of the layers
 	norms                   []string // houlsby: of LayerNorms after residual sums; pfeiffer takes the last
 	maps                    []string // the same as linear maps, where no LayerNorm follows
 }
@@ -314,26 +320,30 @@ func adapted(cfg *hf.Config) places {
 	switch cfg.ModelType {
 	case "gpt2":
 		return places{
-			lowRank: []string{"c_attn"}, scaled: []string{"c_attn", "mlp.c_proj"}, inputs: []string{"mlp.c_proj"},
+			all: []string{"c_attn", "c_fc", "c_proj"}, lowRank: []string{"c_attn"}, scaled: []string{"c_attn", "mlp.c_proj"}, inputs: []string{"mlp.c_proj"},
 			maps: []string{"attn.c_proj", "mlp.c_proj"},
 		}
 	case "llama":
 		return places{
+			all:     []string{"down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"},
 			lowRank: []string{"q_proj", "v_proj"}, scaled: []string{"down_proj", "k_proj", "v_proj"}, inputs: []string{"down_proj"},
 			maps: []string{"self_attn.o_proj", "mlp.down_proj"},
 		}
 	case "distilbert": // peft has none for it: the same parts as BERT's
 		return places{
+			all:     []string{"k_lin", "lin1", "lin2", "out_lin", "q_lin", "v_lin"},
 			lowRank: []string{"q_lin", "v_lin"}, scaled: []string{"ffn.lin2", "k_lin", "v_lin"}, inputs: []string{"ffn.lin2"},
 			norms: []string{"sa_layer_norm", "output_layer_norm"},
 		}
 	case "albert":
 		return places{
+			all:     []string{"dense", "ffn", "ffn_output", "key", "query", "value"},
 			lowRank: []string{"query", "value"}, scaled: []string{"ffn_output", "key", "value"}, inputs: []string{"ffn_output"},
 			norms: []string{"albert_layers.0.attention.LayerNorm", "albert_layers.0.full_layer_layer_norm"},
 		}
 	}
 	return places{
+		all:     []string{"dense", "key", "query", "value"},
 		lowRank: []string{"query", "value"}, scaled: []string{"key", "output.dense", "value"}, inputs: []string{"output.dense"},
 		norms: []string{"attention.output.LayerNorm", "output.LayerNorm"},
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -116,6 +117,32 @@ func TestAdapterDefaults(t *testing.T) {
 		require.Empty(t, diags)
 		c := NewAdapter(cfg, recipe.PeftIA3, &plan, 1)
 		require.Equal(t, want, [2][]string{c.Targets, c.FeedForward})
+	}
+}
+
+// all-linear leaves no matrix of the layers out, and no embedding or head in.
+func TestAllLinearIsAll(t *testing.T) {
+	plan := recipe.Defaults().Peft
+	plan.Rank, plan.Targets = 2, []string{recipe.AllLinear}
+	for _, model := range []string{"gpt2", "llama", "distilbert-label", "albert-label", "roberta-label"} {
+		t.Run(model, func(t *testing.T) {
+			inTorch(t, func() {
+				m, diags := Load("testdata/lm/"+model, []sdk.HeadSpec{abc}, Options{Device: torch.CPU, Seed: 1, Adapt: func(cfg *hf.Config) *peft.Config { return NewAdapter(cfg, recipe.PeftLoRA, &plan, 10) }})
+				require.NotNil(t, m, diags.String())
+				defer m.Close()
+				want := 0
+				for _, p := range m.Params() {
+					inLayer := slices.ContainsFunc([]string{"layer.", "layers.", "h."}, func(s string) bool { return strings.Contains(p.Name, s) })
+					if !p.Adapter() && p.Value.Dim() == 2 && inLayer {
+						want++
+						require.NotNil(t, p.adapter, p.Name)
+					} else if !p.Adapter() {
+						require.True(t, p.adapter == nil || strings.HasPrefix(p.Name, "pooler."), p.Name)
+					}
+				}
+				require.Positive(t, want)
+			})
+		})
 	}
 }
 

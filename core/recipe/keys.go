@@ -182,7 +182,7 @@ func table() []Key {
 		{Path: "peft.rank", Stage: StageTrain, Default: "8", min: 1, max: 4096, Help: "Rank of the updates of lora, rslora and dora; of adalora the mean rank at the end."},
 		{Path: "peft.alpha", Stage: StageTrain, Default: "16", open: true, max: 1e6, Help: "Scale of low-rank updates: alpha/rank, for rslora alpha/√rank."},
 		{Path: "peft.dropout", Stage: StageTrain, Default: "0", min: 0, max: 0.99, Help: "Dropout of the input of low-rank updates."},
-		{Path: "peft.targets", Stage: StageTrain, Default: "[]", Help: "Linear maps that are adapted, by the end of their names, such as query or output.dense; empty means the method's own for the architecture: of BERT query and value for low-rank updates, key, value and output.dense for ia3."},
+		{Path: "peft.targets", Stage: StageTrain, Default: "[]", Help: "Linear maps that are adapted, by the end of their names, such as query or output.dense, or all-linear: every linear map of the layers; empty means the method's own for the architecture: of BERT query and value for low-rank updates, key, value and output.dense for ia3."},
 		{Path: "peft.bottleneck", Stage: StageTrain, Default: "16", min: 1, max: maxLength, Help: "Width of the bottlenecks of houlsby and pfeiffer."},
 		{Path: "peft.act", Stage: StageTrain, Default: "gelu", Values: []string{"gelu", "relu", "silu", "tanh"}, Help: "Activation of the bottlenecks."},
 		{Path: "peft.tokens", Stage: StageTrain, Default: "16", min: 1, max: 1024, Help: "Virtual tokens of prefix, ptuning and prompt."},

@@ -2,6 +2,9 @@ package recipe
 
 import "slices"
 
+// AllLinear in peft.targets stands for every linear map of the layers.
+const AllLinear = "all-linear"
+
 // Values of `train.peft`: what is trained instead of the whole encoder. The
 // heads are always trained.
 const (
