@@ -61,6 +61,9 @@ number of processes may read it.`,
 			if err != nil {
 				return err
 			}
+			if info.Entities == 0 {
+				a.problems(sdk.Diagnostics{{Severity: sdk.Warning, Code: "kg.empty", File: out, Summary: "the graph is empty: nothing in the files was an entity or a fact", Remedy: "see what --in holds, and whether --format or --columns names it right"}})
+			}
 			if a.json {
 				return a.print(info)
 			}
