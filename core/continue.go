@@ -185,8 +185,10 @@ func (p *past) heads(declared []sdk.HeadSpec) []sdk.HeadSpec {
 		out[i].ClassWeights = nil // those of the labels and examples that it was trained on
 	}
 	for _, h := range declared {
-		if !slices.ContainsFunc(out, func(o sdk.HeadSpec) bool { return o.Name == h.Name }) {
+		if i := slices.IndexFunc(out, func(o sdk.HeadSpec) bool { return o.Name == h.Name }); i < 0 {
 			out = append(out, h)
+		} else if len(h.ClassWeights) == len(out[i].Labels) {
+			out[i].ClassWeights = h.ClassWeights
 		}
 	}
 	return out
@@ -198,6 +200,9 @@ func (p *past) merge(c *corpus.Corpus, plan *recipe.Plan) (ds sdk.Diagnostics) {
 		i := slices.IndexFunc(c.Heads, func(o sdk.HeadSpec) bool { return o.Name == h.Name })
 		if i < 0 {
 			continue
+		}
+		if len(c.Heads[i].ClassWeights) != len(c.Heads[i].Labels) {
+			c.Heads[i].ClassWeights = nil // a plugin's, of the old labels alone
 		}
 		grown := c.Heads[i]
 		switch {
@@ -214,7 +219,9 @@ func (p *past) merge(c *corpus.Corpus, plan *recipe.Plan) (ds sdk.Diagnostics) {
 	p.replay = c.Merge(p.corpus, int(plan.Continue.Replay*float64(n)), plan.Seed)
 	if plan.Continue.Balance && p.replay > 0 {
 		for i := range c.Heads {
-			if h := &c.Heads[i]; slices.ContainsFunc(p.bundle.Heads, func(o sdk.HeadSpec) bool { return o.Name == h.Name }) {
+			h := &c.Heads[i]
+			known := slices.ContainsFunc(p.bundle.Heads, func(o sdk.HeadSpec) bool { return o.Name == h.Name })
+			if known && h.ClassWeights == nil { // a plugin's own weights stay
 				h.ClassWeights = c.StandIn(*h, p.corpus.Train)
 			}
 		}
