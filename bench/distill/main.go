@@ -251,6 +251,9 @@ func (b *bench) speed(ctx context.Context, s set, seed string) error {
 	if err != nil {
 		return err
 	}
+	if len(texts) < 2 {
+		return fmt.Errorf("%d texts in the test split of %s", len(texts), s.path)
+	}
 	if err := os.WriteFile(all, []byte(strings.Join(texts, "\n")+"\n"), 0o644); err != nil {
 		return err
 	}
@@ -301,8 +304,8 @@ func texts(dir string) (out []string, err error) {
 		for block := range strings.SplitSeq(string(raw), "\n\n") {
 			var words []string
 			for line := range strings.Lines(block) {
-				if word, _, ok := strings.Cut(strings.TrimSpace(line), " "); ok && word != "-DOCSTART-" {
-					words = append(words, word)
+				if columns := strings.Fields(line); len(columns) > 1 && columns[0] != "-DOCSTART-" {
+					words = append(words, columns[0])
 				}
 			}
 			if len(words) > 0 {
