@@ -73,28 +73,14 @@ func TestKilledRunEndsInTheSameBytes(t *testing.T) {
 		{"at a random step", atStep(2*steps/3 + rng.IntN(steps/4))},
 	}
 	for _, k := range kills {
-		cmd := islm(t, args("killed")...)
-		var log strings.Builder
-		cmd.Stdout, cmd.Stderr = &log, &log
-		require.NoError(t, cmd.Start())
-		done := make(chan error, 1)
-		go func() { done <- cmd.Wait() }()
 		begin := lastStep(killed)
-		for deadline := time.Now().Add(2 * time.Minute); ; {
-			if lastStep(killed) > begin && k.when() || k.what == "while a checkpoint is written" && k.when() {
-				break
+		killWhen(t, args("killed"), func() bool {
+			if k.what != "while a checkpoint is written" && lastStep(killed) <= begin || !k.when() {
+				return false
 			}
-			select {
-			case err := <-done:
-				require.Failf(t, "the run ended before its kill", "%s: %v\n%s", k.what, err, log.String())
-			default:
-			}
-			require.True(t, time.Now().Before(deadline), "%s never came\n%s", k.what, log.String())
-			time.Sleep(500 * time.Microsecond)
-		}
-		time.Sleep(time.Duration(rng.IntN(3000)) * time.Microsecond)
-		require.NoError(t, cmd.Process.Kill())
-		require.Error(t, <-done)
+			time.Sleep(time.Duration(rng.IntN(3000)) * time.Microsecond)
+			return true
+		})
 		t.Logf("killed %s, after step %d (moments drawn with seed %d)", k.what, lastStep(killed), seed)
 		requireCompleteCheckpoints(t, killed)
 	}

@@ -41,26 +41,15 @@ func scoreTexts(rows []textRow, weight []int32) *Text {
 		}
 		r := &rows[i]
 		t.N += w
-		t.BLEU.Length += w * r.bleu.Length
-		t.BLEU.Reference += w * r.bleu.Reference
-		for n := range r.bleu.Matches {
-			t.BLEU.Matches[n] += w * r.bleu.Matches[n]
-			t.BLEU.Totals[n] += w * r.bleu.Totals[n]
-		}
-		for n := range chars {
-			for k := range chars[n] {
-				chars[n][k] += w * r.chrf[n][k]
-			}
-		}
-		f := float64(w)
-		t.ROUGE.One, t.ROUGE.Two, t.ROUGE.L = t.ROUGE.One+f*r.rouge.One, t.ROUGE.Two+f*r.rouge.Two, t.ROUGE.L+f*r.rouge.L
-		t.ExactMatch += f * r.exact
+		t.BLEU.add(r.bleu, w)
+		chars.add(r.chrf, w)
+		t.ROUGE.add(r.rouge, w)
+		t.ExactMatch += float64(w) * r.exact
 	}
 	t.BLEU.finish()
 	t.ChrF = chars.score()
-	n := float64(t.N)
-	t.ROUGE = ROUGE{One: ratio(t.ROUGE.One, n), Two: ratio(t.ROUGE.Two, n), L: ratio(t.ROUGE.L, n)}
-	t.ExactMatch = ratio(t.ExactMatch, n)
+	t.ROUGE.finish(t.N)
+	t.ExactMatch = ratio(t.ExactMatch, float64(t.N))
 	return t
 }
 
@@ -127,15 +116,20 @@ func CorpusBLEU(hypotheses []string, references [][]string, tokens func(string) 
 func bleu(hypotheses []string, references [][]string, tokens func(string) []string) BLEU {
 	b := BLEU{}
 	for i, h := range hypotheses {
-		c := bleuCounts(h, references[i], tokens)
-		b.Length, b.Reference = b.Length+c.Length, b.Reference+c.Reference
-		for n := range c.Matches {
-			b.Matches[n] += c.Matches[n]
-			b.Totals[n] += c.Totals[n]
-		}
+		b.add(bleuCounts(h, references[i], tokens), 1)
 	}
 	b.finish()
 	return b
+}
+
+// add counts c so many times.
+func (b *BLEU) add(c BLEU, times int) {
+	b.Length += times * c.Length
+	b.Reference += times * c.Reference
+	for n := range c.Matches {
+		b.Matches[n] += times * c.Matches[n]
+		b.Totals[n] += times * c.Totals[n]
+	}
 }
 
 // bleuCounts counts one hypothesis.
@@ -217,12 +211,7 @@ func ChrF(hypotheses []string, references [][]string) (float64, error) {
 func chrF(hypotheses []string, references [][]string) float64 {
 	corpus := characterCounts{}
 	for i, h := range hypotheses {
-		best := chrFCounts(h, references[i])
-		for n := range corpus {
-			for k := range corpus[n] {
-				corpus[n][k] += best[n][k]
-			}
-		}
+		corpus.add(chrFCounts(h, references[i]), 1)
 	}
 	return corpus.score()
 }
@@ -249,6 +238,15 @@ func chrFCounts(hypothesis string, references []string) characterCounts {
 // characterCounts holds n-grams of the hypotheses, of the references and of
 // both, by order.
 type characterCounts [chrFOrder][3]int
+
+// add counts other so many times.
+func (c *characterCounts) add(other characterCounts, times int) {
+	for n := range c {
+		for k := range c[n] {
+			c[n][k] += times * other[n][k]
+		}
+	}
+}
 
 func (c *characterCounts) score() float64 {
 	precision, recall, orders := 0.0, 0.0, 0.0
@@ -301,13 +299,21 @@ func MeanROUGE(hypotheses []string, references [][]string, tokens func(string) [
 func rouge(hypotheses []string, references [][]string, tokens func(string) []string) ROUGE {
 	total := ROUGE{}
 	for i, h := range hypotheses {
-		best := bestROUGE(h, references[i], tokens)
-		total.One += best.One
-		total.Two += best.Two
-		total.L += best.L
+		total.add(bestROUGE(h, references[i], tokens), 1)
 	}
-	n := float64(len(hypotheses))
-	return ROUGE{One: ratio(total.One, n), Two: ratio(total.Two, n), L: ratio(total.L, n)}
+	total.finish(len(hypotheses))
+	return total
+}
+
+// add sums so many times, finish makes the mean of n.
+func (r *ROUGE) add(other ROUGE, times int) {
+	f := float64(times)
+	r.One, r.Two, r.L = r.One+f*other.One, r.Two+f*other.Two, r.L+f*other.L
+}
+
+func (r *ROUGE) finish(n int) {
+	f := float64(n)
+	r.One, r.Two, r.L = ratio(r.One, f), ratio(r.Two, f), ratio(r.L, f)
 }
 
 // bestROUGE is that of one hypothesis.
