@@ -29,7 +29,7 @@ func AddLabel(ctx context.Context, engine recipe.RowEmbedder, dir, label string,
 		return sdk.Diagnostics{{Severity: sdk.Error, Code: code, File: dir, Summary: summary, Remedy: remedy}}.Err()
 	}
 	switch {
-	case at < 0 || b.Heads[at].Options["fewshot"] != MethodPrototype || b.Heads[at].Pooling != "mean":
+	case at < 0 || b.Heads[at].Options["fewshot"] != MethodPrototype || !slices.Contains([]string{"mean", "unit-mean"}, b.Heads[at].Pooling):
 		return fail("fewshot.prototype", "the model's head has no prototypes: a label cannot be added without training", "make one with islm fewshot --set fewshot.method=prototype")
 	case label == "" || slices.Contains(b.Heads[at].Labels, label):
 		return fail("fewshot.label", fmt.Sprintf("the label %q is empty or there already", label), "choose another name")
@@ -46,6 +46,9 @@ func AddLabel(ctx context.Context, engine recipe.RowEmbedder, dir, label string,
 	x, err := engine.EmbedRows(ctx, &recipe.EmbedJob{Model: dir, Rows: rows})
 	if err != nil {
 		return err
+	}
+	if b.Heads[at].Pooling == "unit-mean" {
+		fewshot.Unit(x)
 	}
 	w, bias := fewshot.Prototype(x, len(x[0]))
 	if err := appendClass(filepath.Join(dir, hf.WeightsFile), w, bias); err != nil {

@@ -423,6 +423,15 @@ func (f *fewShot) job(ctx context.Context, plan *recipe.Plan, base string, spec 
 	return err
 }
 
+// embed gives the vectors that linear heads read, as pooling unit-mean does: pairs
+// train the cosine, so that lengths say nothing, and C of the logistic regression
+// means the same for each base.
+func (f *fewShot) embed(ctx context.Context, dir string, rows recipe.Source) ([][]float32, error) {
+	x, err := f.embedder.EmbedRows(ctx, &recipe.EmbedJob{Model: dir, Rows: rows, Device: f.run.plan.Train.Device, Threads: f.run.plan.Train.Threads})
+	fewshot.Unit(x)
+	return x, err
+}
+
 // vectors are those of some training rows by an encoder; the base's are kept.
 func (f *fewShot) vectors(ctx context.Context, dir string, rows []int) ([][]float32, error) {
 	isBase := dir == f.run.data.base
@@ -435,7 +444,7 @@ func (f *fewShot) vectors(ctx context.Context, dir string, rows []int) ([][]floa
 	}
 	fresh := map[int][]float32{}
 	if len(want) > 0 {
-		v, err := f.embedder.EmbedRows(ctx, &recipe.EmbedJob{Model: dir, Rows: partOf(f.rows, want), Device: f.run.plan.Train.Device, Threads: f.run.plan.Train.Threads})
+		v, err := f.embed(ctx, dir, partOf(f.rows, want))
 		if err != nil {
 			return nil, err
 		}
@@ -483,7 +492,7 @@ func (f *fewShot) said(ctx context.Context, m *fitted, rows []int) ([]int, error
 	case m.dir == f.run.data.base && f.baseHeld != nil:
 		x = f.baseHeld
 	default:
-		x, err = f.embedder.EmbedRows(ctx, &recipe.EmbedJob{Model: m.dir, Rows: f.held, Device: f.run.plan.Train.Device, Threads: f.run.plan.Train.Threads})
+		x, err = f.embed(ctx, m.dir, f.held)
 		if m.dir == f.run.data.base {
 			f.baseHeld = x
 		}
@@ -508,8 +517,11 @@ func (f *fewShot) export(ctx context.Context, begin time.Time) error {
 	}
 	spec, held := f.spec, f.held
 	spec.Options = map[string]string{"fewshot": f.result.Method}
-	if m.pattern != nil {
+	switch {
+	case m.pattern != nil:
 		spec, held = m.pattern.spec, m.pattern.held
+	case m.linear != nil:
+		spec.Pooling = "unit-mean"
 	}
 	plan := f.plan(seed)
 	plan.Train.Epochs, plan.Train.LR = 0, 0 // no step: the engine puts encoder and head together

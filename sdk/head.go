@@ -15,7 +15,7 @@ type HeadSpec struct {
 	Labels       []string  `yaml:"labels" json:"labels,omitempty"`
 	Loss         string    `yaml:"loss" json:"loss,omitempty"`                   // "" (the kind's own), ce, bce, mse, mnr or cosine
 	ClassWeights []float64 `yaml:"class_weights" json:"class_weights,omitempty"` // one per label, or none
-	Pooling      string    `yaml:"pooling" json:"pooling,omitempty"`             // "" (cls with the pooler, as Hugging Face), cls, mean or max
+	Pooling      string    `yaml:"pooling" json:"pooling,omitempty"`             // "" (cls with the pooler, as Hugging Face), cls, mean, max, or unit-mean (the mean brought to length 1)
 	Dropout      *float64  `yaml:"dropout" json:"dropout,omitempty"`             // nil: the model's own
 	Weight       float64   `yaml:"weight" json:"weight,omitempty"`               // share in the joint loss; 0 means 1
 	Metrics      []string  `yaml:"metrics" json:"metrics,omitempty"`

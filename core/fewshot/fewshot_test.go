@@ -112,3 +112,11 @@ func TestCompare(t *testing.T) {
 		t.Errorf("equal scores: %+v", c)
 	}
 }
+
+func TestUnit(t *testing.T) {
+	x := [][]float32{{3, -4}, {0, 0}}
+	Unit(x)
+	if !slices.Equal(x[0], []float32{0.6, -0.8}) || !slices.Equal(x[1], []float32{0, 0}) {
+		t.Fatal(x)
+	}
+}

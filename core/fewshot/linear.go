@@ -11,6 +11,22 @@ type Linear struct {
 	B []float64
 }
 
+// Unit brings vectors to length 1, in place; a vector of zeros stays.
+func Unit(x [][]float32) {
+	for _, v := range x {
+		square := 0.0
+		for _, e := range v {
+			square += float64(e) * float64(e)
+		}
+		if square == 0 {
+			continue
+		}
+		for j, e := range v {
+			v[j] = float32(float64(e) / math.Sqrt(square))
+		}
+	}
+}
+
 // Scores are the scores of the classes.
 func (l *Linear) Scores(x []float32) []float64 {
 	out := make([]float64, len(l.B))

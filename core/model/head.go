@@ -95,8 +95,8 @@ func checkSpec(spec sdk.HeadSpec) (diags sdk.Diagnostics) {
 			bad("class_weights", "class weight %g is not positive", w)
 		}
 	}
-	if !slices.Contains([]string{"", "cls", "mean", "max"}, spec.Pooling) {
-		bad("pooling", "unknown pooling %q (cls, mean, max)", spec.Pooling)
+	if !slices.Contains([]string{"", "cls", "mean", "max", "unit-mean"}, spec.Pooling) {
+		bad("pooling", "unknown pooling %q (cls, mean, max, unit-mean)", spec.Pooling)
 	}
 	if d := spec.Dropout; d != nil && (*d < 0 || *d >= 1) {
 		bad("dropout", "dropout %g is not in [0, 1)", *d)
@@ -180,7 +180,7 @@ func (e *encoded) pool(kind string) *torch.Tensor {
 	switch kind {
 	case "cls":
 		return e.first
-	case "mean", "max":
+	case "mean", "max", "unit-mean":
 		n := int64(len(e.in.Rows))
 		inverse := make([]float32, n)
 		for i, k := range e.in.prompts {
@@ -191,7 +191,11 @@ func (e *encoded) pool(kind string) *torch.Tensor {
 			top, _ := e.hidden.MaskedFill(padding, maskedOut).Max(1)
 			return top
 		}
-		return e.hidden.MaskedFill(padding, 0).Sum(1).Mul(torch.FromFloat32(inverse, n, 1).ToDevice(e.m.device))
+		mean := e.hidden.MaskedFill(padding, 0).Sum(1).Mul(torch.FromFloat32(inverse, n, 1).ToDevice(e.m.device))
+		if kind == "unit-mean" {
+			return mean.Normalize(-1)
+		}
+		return mean
 	}
 	switch {
 	case e.m.Config.Causal():

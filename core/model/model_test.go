@@ -418,7 +418,7 @@ func TestOldNames(t *testing.T) {
 func TestPoolings(t *testing.T) {
 	inTorch(t, func() {
 		f := loadFixture(t, "classify", nil)
-		for _, kind := range []string{"cls", "mean", "max"} {
+		for _, kind := range []string{"cls", "mean", "max", "unit-mean"} {
 			spec := sdk.HeadSpec{Name: "h", Kind: sdk.KindClassify, Labels: []string{"a", "b"}, Pooling: kind}
 			m := mustLoad(t, "testdata/base", []sdk.HeadSpec{spec}, Options{})
 			require.Nil(t, m.pooler)
@@ -434,16 +434,25 @@ func TestPoolings(t *testing.T) {
 					v := at(0)
 					for j := 1; j < n; j++ {
 						switch kind {
-						case "mean":
+						case "mean", "unit-mean":
 							v += at(j)
 						case "max":
 							v = max(v, at(j))
 						}
 					}
-					if kind == "mean" {
+					if kind != "max" && kind != "cls" {
 						v /= float32(n)
 					}
 					want = append(want, v)
+				}
+				if kind == "unit-mean" {
+					row, square := want[i*h:], 0.0
+					for _, v := range row {
+						square += float64(v) * float64(v)
+					}
+					for d := range row {
+						row[d] = float32(float64(row[d]) / math.Sqrt(square))
+					}
 				}
 			}
 			near(t, got, want, 1e-5, kind)
