@@ -119,6 +119,7 @@ type fewShot struct {
 	pattern     *patternRows      // nil where method pattern cannot be had
 	base        map[int][]float32 // vectors of train rows by the base, as needed
 	baseHeld    [][]float32
+	trained     *recipe.Outcome // of the last fit's training, nil if it trained no encoder
 }
 
 // learn is the stage in the place of training.
@@ -359,6 +360,7 @@ func (f *fewShot) fit(ctx context.Context, method string, learn []int, seed uint
 	y := classes(f.y, learn)
 	k := len(f.spec.Labels)
 	m := &fitted{dir: f.run.data.base}
+	f.trained = nil
 	switch method {
 	case MethodFinetune:
 		plan := f.plan(seed)
@@ -419,7 +421,8 @@ func (f *fewShot) job(ctx context.Context, plan *recipe.Plan, base string, spec 
 		}
 	}
 	plan.Export.Head = spec.Name
-	_, err := f.run.Engine.Train(ctx, &recipe.Job{Dir: state, Plan: plan, Base: base, Heads: []sdk.HeadSpec{spec}, Train: rows, Threads: plan.Train.Threads, ExportDir: dir})
+	var err error
+	f.trained, err = f.run.Engine.Train(ctx, &recipe.Job{Dir: state, Plan: plan, Base: base, Heads: []sdk.HeadSpec{spec}, Train: rows, Threads: plan.Train.Threads, ExportDir: dir})
 	return err
 }
 
@@ -527,7 +530,8 @@ func (f *fewShot) export(ctx context.Context, begin time.Time) error {
 	plan.Train.Epochs, plan.Train.LR = 0, 0 // no step: the engine puts encoder and head together
 	base := m.dir
 	out := r.folder.ExportDir()
-	if err := f.jobInto(ctx, plan, base, spec, out); err != nil {
+	made, err := f.jobInto(ctx, plan, base, spec, out)
+	if err != nil {
 		return err
 	}
 	if m.linear != nil {
@@ -557,25 +561,25 @@ func (f *fewShot) export(ctx context.Context, begin time.Time) error {
 	if differs*1000 > len(preds) {
 		return fmt.Errorf("export: the model folder gives %d of %d held-out rows another class than the method did", differs, len(preds))
 	}
-	r.outcome = &recipe.Outcome{After: preds, Split: f.result.Split, Seconds: time.Since(begin).Seconds(), Precision: "fp32", Device: deviceName(r.plan.Train.Device)}
+	o := &recipe.Outcome{After: preds, Split: f.result.Split, Seconds: time.Since(begin).Seconds(), PeakRSS: made.PeakRSS,
+		Parameters: made.Parameters, Trainable: made.Parameters, Precision: made.Precision, Device: made.Device}
+	switch t := f.trained; {
+	case t != nil:
+		o.Steps, o.Epochs, o.Tokens, o.PaddingShare, o.Losses, o.Precision = t.Steps, t.Epochs, t.Tokens, t.PaddingShare, t.Losses, t.Precision
+	case m.linear != nil: // the head alone has learned, from vectors in fp32
+		o.Trainable, o.Precision = int64(len(m.linear.B)*(1+len(m.linear.W[0]))), "fp32"
+	}
+	r.outcome = o
 	return nil
 }
 
-func deviceName(d string) string {
-	if d == "" || d == "auto" {
-		return "cpu"
-	}
-	return d
-}
-
 // jobInto is job for a folder that is there.
-func (f *fewShot) jobInto(ctx context.Context, plan *recipe.Plan, base string, spec sdk.HeadSpec, out string) error {
+func (f *fewShot) jobInto(ctx context.Context, plan *recipe.Plan, base string, spec sdk.HeadSpec, out string) (*recipe.Outcome, error) {
 	if err := os.MkdirAll(filepath.Join(out, Own), 0o755); err != nil {
-		return fmt.Errorf("make the export folder: %w", err)
+		return nil, fmt.Errorf("make the export folder: %w", err)
 	}
 	plan.Export.Head = spec.Name
-	_, err := f.run.Engine.Train(ctx, &recipe.Job{Dir: filepath.Join(f.work, "export-state"), Plan: plan, Base: base, Heads: []sdk.HeadSpec{spec}, Train: &fewRows{f.rows, nil, 1, 0}, Threads: plan.Train.Threads, ExportDir: out})
-	return err
+	return f.run.Engine.Train(ctx, &recipe.Job{Dir: filepath.Join(f.work, "export-state"), Plan: plan, Base: base, Heads: []sdk.HeadSpec{spec}, Train: &fewRows{f.rows, nil, 1, 0}, Threads: plan.Train.Threads, ExportDir: out})
 }
 
 // setLinear writes a linear head into model.safetensors.

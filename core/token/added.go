@@ -1,6 +1,7 @@
 package token
 
 import (
+	"math/bits"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -46,9 +47,10 @@ type matcher struct {
 	// above, then its own from the last to the first. Such a token, beginning inside
 	// a word, is refused there but hides others up to its end. ends has the bytes
 	// behind with the last four of the word (or fewer), and spares most words the walk
-	// through a large trie.
+	// through a large trie; endings has the bit n where ends has such with n bytes.
 	tails   [6]*trie // by the number of bytes behind the word; nil: none
 	ends    *hashSet
+	endings [6]uint8
 	longest int // bytes of the longest token with a tail
 }
 
@@ -74,18 +76,28 @@ const hashSeed = 5381
 
 func (m *matcher) learn(hash uint32, word, behind string) {
 	m.firsts.put(hash)
-	end := uint32(hashSeed)
+	after, end := uint32(hashSeed), uint32(hashSeed)
 	for i := range len(behind) {
-		hash, end = hashed(hash, uint32(behind[i])), hashed(end, uint32(behind[i]))
+		hash, after = hashed(hash, uint32(behind[i])), hashed(after, uint32(behind[i]))
 	}
 	m.starts.put(hash)
-	for n := 1; n <= min(len(word), wordEnd); n++ {
-		end = hashed(end, uint32(word[len(word)-n]))
+	n := min(len(word), wordEnd)
+	for i := 1; i <= n; i++ {
+		end = hashed(end, uint32(word[len(word)-i]))
 	}
 	if behind != "" {
+		end = around(after, end)
 		m.ends.put(end)
+		m.ends.put(again(end))
+		m.endings[len(behind)] |= 1 << n
 	}
 }
+
+// around makes one hash of those of the bytes behind a word and of its last ones.
+func around(after, end uint32) uint32 { return after*0x85EBCA6B ^ end }
+
+// again is a second hash of a hash: two places in a set are seldom taken by others.
+func again(hash uint32) uint32 { return (hash ^ hash>>15) * 0x2C1B3C6D }
 
 // begins reports whether a token may begin with a word that has this hash, before
 // what is behind it.
@@ -220,27 +232,29 @@ var asciiWord = func() (is [utf8.RuneSelf]bool) {
 	return is
 }()
 
-// mayHide reports whether ends have the bytes of s around the end of a word.
-func (m *matcher) mayHide(s string, at, end, behind int) bool {
-	hash := uint32(hashSeed)
-	for i := end; i < end+behind; i++ {
-		hash = hashed(hash, uint32(s[i]))
-	}
-	for n := 1; n <= wordEnd && end-n >= at; n++ {
-		if hash = hashed(hash, uint32(s[end-n])); m.ends.has(hash) {
-			return true
-		}
-	}
-	return false
-}
-
 // hides reports whether a token may begin in the word s[at:end] and go on behind it.
 func (m *matcher) hides(s string, at, end int) bool {
+	if m.longest == 0 {
+		return false
+	}
+	var ends [wordEnd + 1]uint32 // hashes of the word's last bytes
+	ends[0] = hashSeed
+	known := min(wordEnd, end-at)
+	for n := 1; n <= known; n++ {
+		ends[n] = hashed(ends[n-1], uint32(s[end-n]))
+	}
+	after := uint32(hashSeed)
 	for behind := 1; behind < len(m.tails) && end+behind <= len(s); behind++ {
-		t := m.tails[behind]
-		if t == nil || !m.mayHide(s, at, end, behind) {
+		after = hashed(after, uint32(s[end+behind-1]))
+		may := false
+		for set := m.endings[behind] & (2<<known - 1); set != 0 && !may; set &= set - 1 {
+			hash := around(after, ends[bits.TrailingZeros8(set)])
+			may = m.ends.has(hash) && m.ends.has(again(hash))
+		}
+		if !may {
 			continue
 		}
+		t := m.tails[behind]
 		node := int32(0)
 		for _, c := range []byte(s[end : end+behind]) {
 			if node = t.step(node, c); node < 0 {
