@@ -14,9 +14,12 @@ import (
 	"github.com/islm-dev/islm/sdk"
 )
 
-// defaultPattern is the first of Schick and Schütze 2021 for topics; it has no
-// words of any language.
-const defaultPattern = "{mask}: {text}"
+// Patterns without words of any language: the first of Schick and Schütze 2021 for
+// topics, and one that ends in the gap for models that read from left to right.
+const (
+	defaultPattern       = "{mask}: {text}"
+	defaultCausalPattern = "{text}: {mask}"
+)
 
 // patternRows are the rows of method pattern.
 type patternRows struct {
@@ -24,8 +27,8 @@ type patternRows struct {
 	rows, held recipe.Source
 }
 
-// openPattern makes the rows of method pattern, where the base is a masked language
-// model and every label has a word. Where it is not chosen by name, what is missing
+// openPattern makes the rows of method pattern, where the base is a language model
+// and every label has a word. Where it is not chosen by name, what is missing
 // leaves it out of the cross-validation, with a notice; else it is an error.
 func (f *fewShot) openPattern(ctx context.Context) error {
 	r := f.run
@@ -43,15 +46,22 @@ func (f *fewShot) openPattern(ctx context.Context) error {
 		return r.tell(sdk.Diagnostics{d})
 	}
 	heads, _ := hf.ReadHeads(r.data.base)
-	if heads == nil || !slices.ContainsFunc(heads.Heads, func(h sdk.HeadSpec) bool { return h.Kind == sdk.KindMLM || h.Kind == sdk.KindPattern }) {
+	writes := []string{sdk.KindMLM, sdk.KindPattern, sdk.KindCLM, sdk.KindGenerate}
+	if heads == nil || !slices.ContainsFunc(heads.Heads, func(h sdk.HeadSpec) bool { return slices.Contains(writes, h.Kind) }) {
 		if !given {
 			return nil
 		}
-		return sdk.Diagnostics{{Severity: sdk.Error, Code: "fewshot.pattern", Path: "fewshot.method", Summary: fmt.Sprintf("method pattern wants a masked language model, %s has none", r.base.Name),
-			Remedy: "choose a base that was saved as …ForMaskedLM, or train one with 'islm pretrain'"}}.Err()
+		return sdk.Diagnostics{{Severity: sdk.Error, Code: "fewshot.pattern", Path: "fewshot.method", Summary: fmt.Sprintf("method pattern wants a language model, %s has none", r.base.Name),
+			Remedy: "choose a base that was saved as …ForMaskedLM or …LMHeadModel, or train one with 'islm pretrain'"}}.Err()
 	}
 	spec := sdk.HeadSpec{Name: f.spec.Name, Kind: sdk.KindPattern, Labels: f.spec.Labels, Options: map[string]string{"fewshot": MethodPattern}}
-	pattern := cmp.Or(plan.Pattern, f.spec.Options[sdk.OptionPattern], defaultPattern)
+	usual := defaultPattern
+	cfg, _ := hf.ReadConfig(r.data.base)
+	causal := cfg != nil && cfg.Causal()
+	if causal {
+		usual, spec.Options[sdk.OptionCausal] = defaultCausalPattern, "on"
+	}
+	pattern := cmp.Or(plan.Pattern, f.spec.Options[sdk.OptionPattern], usual)
 	words := maps.Clone(plan.Verbalizer)
 	if len(words) == 0 {
 		words = map[string]string{}
@@ -61,8 +71,8 @@ func (f *fewShot) openPattern(ctx context.Context) error {
 			}
 		}
 	}
-	ids, ds := corpus.PatternWords(r.data.tokenizer, spec.Labels, words)
-	if ds = append(corpus.CheckPattern(pattern), ds...); ds.HasErrors() {
+	ids, ds := corpus.PatternWords(r.data.tokenizer, spec.Labels, words, pattern)
+	if ds = append(corpus.CheckPattern(pattern, causal), ds...); ds.HasErrors() {
 		if given {
 			return ds.Err()
 		}

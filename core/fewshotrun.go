@@ -28,7 +28,7 @@ const (
 	MethodPrototype   = "prototype"   // nearest class mean of the base's vectors
 	MethodProbe       = "probe"       // logistic regression on the base's vectors
 	MethodFinetune    = "finetune"    // encoder and head trained on the examples
-	MethodPattern     = "pattern"     // masked language model trained to fill a pattern's gap with the label's word (PET)
+	MethodPattern     = "pattern"     // language model trained to fill a pattern's gap with the label's word (PET)
 )
 
 // FewShotFile holds the rows of a few-shot run, below islm/.

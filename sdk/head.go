@@ -40,7 +40,7 @@ const (
 	KindRegress    = "regress.v0"
 	KindRank       = "rank.v0"
 	KindEmbed      = "embed.v0"
-	KindPattern    = "pattern.v0" // a class by the word that a masked language model writes into a pattern; islm fewshot makes it
+	KindPattern    = "pattern.v0" // a class by the word that a language model writes into a pattern; islm fewshot makes it
 	KindMLM        = "mlm.v0"     // masked language model: tokens at hidden places
 	KindCLM        = "clm.v0"     // causal language model: the next token
 	// KindGenerate is a causal language model that continues a prompt: it learns the
@@ -57,6 +57,7 @@ const (
 	OptionPattern    = "pattern"     // pattern.v0, classify.v0 for islm fewshot: text with the gaps {text}, {text_b} and {mask}
 	OptionVerbalizer = "verbalizer"  // classify.v0 for islm fewshot: the labels' words, as LABEL=WORD|WORD, LABEL=WORD
 	OptionWords      = "words"       // pattern.v0: ids of the labels' words, those of one label joined by commas
+	OptionCausal     = "causal"      // pattern.v0: "on" where a causal model goes on with the label's word, at the pattern's end
 	OptionSize       = "size"        // span.v0: width of a label's start and end vectors; "" is 64
 )
 

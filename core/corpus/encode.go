@@ -74,7 +74,7 @@ func (e *Encoder) Encode(ex *sdk.Example) (*recipe.Encoded, error) {
 		row.IDs, row.Types = made.IDs, made.Types
 	case gap >= 0:
 		var made recipe.Encoded
-		if made, marks[0], err = fillIn(e.Tokenizer, e.Heads[gap].Options[sdk.OptionPattern], ex, e.MaxLength); err != nil {
+		if made, marks[0], err = fillIn(e.Tokenizer, e.Heads[gap], ex, e.MaxLength); err != nil {
 			return nil, err
 		}
 		row.IDs = made.IDs

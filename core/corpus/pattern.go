@@ -2,8 +2,10 @@ package corpus
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/islm-dev/islm/core/recipe"
 	"github.com/islm-dev/islm/core/token"
@@ -19,8 +21,22 @@ const (
 
 // PatternWords finds the ids of labels' words, for sdk.OptionWords: verbalizer names
 // for a label its word, or several joined by |; a label that it lacks is its own
-// word. A word that the tokenizer cuts cannot fill a gap.
-func PatternWords(tok *token.Tokenizer, labels []string, verbalizer map[string]string) (ids string, ds sdk.Diagnostics) {
+// word. A word that the tokenizer cuts cannot fill a gap. Where white space stands
+// before the pattern's gap, the pieces are those of words behind white space, which
+// byte-level BPE tells from others.
+func PatternWords(tok *token.Tokenizer, labels []string, verbalizer map[string]string, pattern string) (ids string, ds sdk.Diagnostics) {
+	before, _, _ := strings.Cut(pattern, gapMask)
+	apart := before != strings.TrimRightFunc(before, unicode.IsSpace)
+	lead := tok.Encode(leadWord, token.Options{Bare: true}).IDs
+	pieces := func(word string) []int32 {
+		if apart {
+			with := tok.Encode(leadWord+" "+word, token.Options{Bare: true}).IDs
+			if len(with) > len(lead) && slices.Equal(with[:len(lead)], lead) {
+				return with[len(lead):]
+			}
+		}
+		return tok.Encode(word, token.Options{Bare: true}).IDs
+	}
 	var out []string
 	for name := range verbalizer {
 		found := false
@@ -43,38 +59,49 @@ func PatternWords(tok *token.Tokenizer, labels []string, verbalizer map[string]s
 		var of []string
 		for word := range strings.SplitSeq(words, "|") {
 			word = strings.TrimSpace(word)
-			enc := tok.Encode(word, token.Options{Bare: true})
-			if unk, has := tok.Special("unk"); len(enc.IDs) != 1 || has && enc.IDs[0] == unk {
+			found := pieces(word)
+			if unk, has := tok.Special("unk"); len(found) != 1 || has && found[0] == unk {
 				ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "fewshot.verbalizer", Path: "fewshot.verbalizer",
-					Summary: fmt.Sprintf("the word %q of label %q is not one piece of the vocabulary: %s", word, l, strings.Join(tok.Pieces(enc.IDs), " ")),
+					Summary: fmt.Sprintf("the word %q of label %q is not one piece of the vocabulary: %s", word, l, strings.Join(tok.Pieces(found), " ")),
 					Remedy:  "give the label a word that the vocabulary has: --set 'fewshot.verbalizer={" + l + ": WORD}'"})
 				continue
 			}
-			of = append(of, strconv.Itoa(int(enc.IDs[0])))
+			of = append(of, strconv.Itoa(int(found[0])))
 		}
 		out = append(out, strings.Join(of, ","))
 	}
 	return strings.Join(out, " "), ds
 }
 
-// CheckPattern says what is wrong with a pattern.
-func CheckPattern(pattern string) (ds sdk.Diagnostics) {
+// leadWord stands before a word whose pieces behind white space are wanted.
+const leadWord = "a"
+
+// CheckPattern says what is wrong with a pattern; a causal model sees nothing of what
+// is behind the gap.
+func CheckPattern(pattern string, causal bool) (ds sdk.Diagnostics) {
 	if strings.Count(pattern, gapMask) != 1 || strings.Count(pattern, gapText) != 1 || strings.Count(pattern, gapTextB) > 1 {
 		ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "fewshot.pattern", Path: "fewshot.pattern", Summary: fmt.Sprintf("the pattern %q wants {text} and {mask} once each, and {text_b} at most once", pattern), Remedy: `write it as "{text} It was {mask}."`})
+	} else if causal && strings.TrimSpace(pattern[strings.Index(pattern, gapMask)+len(gapMask):]) != "" {
+		ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "fewshot.pattern", Path: "fewshot.pattern", Summary: fmt.Sprintf("the pattern %q goes on behind {mask}, which a causal language model does not see", pattern), Remedy: `write it as "{text} It was {mask}"`})
 	}
 	return ds
 }
 
-// fillIn writes a text into a pattern: ids with special tokens, and where the gap
-// is. Of texts that are too long the end goes; the pattern stays.
-func fillIn(t *token.Tokenizer, pattern string, ex *sdk.Example, limit int) (row recipe.Encoded, gap int32, err error) {
+// fillIn writes a text into the pattern of a head: ids with special tokens, and where
+// the head reads: at the mask, or with a causal model at the last piece, which the
+// label's word would follow. Of texts that are too long the end goes; the pattern stays.
+func fillIn(t *token.Tokenizer, head sdk.HeadSpec, ex *sdk.Example, limit int) (row recipe.Encoded, gap int32, err error) {
+	causal := head.Options[sdk.OptionCausal] == "on"
 	mask, ok := t.Special("mask")
-	if !ok {
+	if !ok && !causal {
 		return row, 0, fmt.Errorf("encode %s: a pattern wants a vocabulary with a mask token", ex.ID)
 	}
 	around := t.Encode("", token.Options{}).IDs
-	if len(around) != 2 {
+	switch {
+	case !causal && len(around) != 2:
 		return row, 0, fmt.Errorf("encode %s: a pattern wants a tokenizer that puts one token before a text and one after it", ex.ID)
+	case causal && len(around) > 0: // what marks a text's end does not stand before the word
+		around = around[:1]
 	}
 	type segment struct {
 		ids  []int32
@@ -82,16 +109,23 @@ func fillIn(t *token.Tokenizer, pattern string, ex *sdk.Example, limit int) (row
 	}
 	var segments []segment
 	fixed := len(around)
-	for rest := pattern; rest != ""; {
+	for rest := head.Options[sdk.OptionPattern]; rest != ""; {
 		at, name := len(rest), ""
 		for _, g := range []string{gapText, gapTextB, gapMask} {
 			if i := strings.Index(rest, g); i >= 0 && i < at {
 				at, name = i, g
 			}
 		}
-		s := segment{ids: t.Encode(rest[:at], token.Options{Bare: true}).IDs}
+		literal := rest[:at]
+		if name == gapMask { // white space before a word is part of its piece
+			literal = strings.TrimRightFunc(literal, unicode.IsSpace)
+		}
+		s := segment{ids: t.Encode(literal, token.Options{Bare: true}).IDs}
 		fixed += len(s.ids)
 		segments = append(segments, s)
+		if causal && name == gapMask {
+			break
+		}
 		switch name {
 		case gapMask:
 			segments = append(segments, segment{ids: []int32{mask}})
@@ -122,12 +156,24 @@ func fillIn(t *token.Tokenizer, pattern string, ex *sdk.Example, limit int) (row
 			segments[longest].ids = segments[longest].ids[:len(segments[longest].ids)-1]
 		}
 	}
-	row.IDs = append(row.IDs, around[0])
+	if len(around) > 0 {
+		row.IDs = append(row.IDs, around[0])
+	}
 	for _, s := range segments {
+		if causal {
+			row.IDs = append(row.IDs, s.ids...)
+			continue
+		}
 		if len(s.ids) == 1 && s.ids[0] == mask && !s.text {
 			gap = int32(len(row.IDs))
 		}
 		row.IDs = append(row.IDs, s.ids...)
+	}
+	if causal {
+		if len(row.IDs) == 0 {
+			return row, 0, fmt.Errorf("encode %s: nothing stands before the gap of the pattern", ex.ID)
+		}
+		return row, int32(len(row.IDs)) - 1, nil
 	}
 	row.IDs = append(row.IDs, around[1])
 	return row, gap, nil

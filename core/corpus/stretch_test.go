@@ -2,6 +2,7 @@ package corpus
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/islm-dev/islm/core/recipe"
+	"github.com/islm-dev/islm/core/token"
 	"github.com/islm-dev/islm/sdk"
 )
 
@@ -167,17 +169,17 @@ func TestNestedSpans(t *testing.T) {
 // A text fills the gap of a pattern, its end gives way, and the mask stays in place.
 func TestPattern(t *testing.T) {
 	tok := wordPieces(t)
-	words, ds := PatternWords(tok, []string{"up", "rose"}, map[string]string{"up": "peter|black"})
+	words, ds := PatternWords(tok, []string{"up", "rose"}, map[string]string{"up": "peter|black"}, "{text} {mask}")
 	p, _ := tok.ID("peter")
 	b, _ := tok.ID("black")
 	r, _ := tok.ID("rose")
 	if want := fmt.Sprintf("%d,%d %d", p, b, r); ds != nil || words != want {
 		t.Errorf("%q, want %q; %s", words, want, ds)
 	}
-	if _, ds = PatternWords(tok, []string{"up"}, nil); !strings.Contains(ds.String(), "not one piece") {
+	if _, ds = PatternWords(tok, []string{"up"}, nil, "{mask}: {text}"); !strings.Contains(ds.String(), "not one piece") {
 		t.Error(ds)
 	}
-	if ds = CheckPattern("{text}"); !strings.Contains(ds.String(), "{mask} once each") {
+	if ds = CheckPattern("{text}", false); !strings.Contains(ds.String(), "{mask} once each") {
 		t.Error(ds)
 	}
 	e := &Encoder{Tokenizer: tok, MaxLength: 8, Heads: []sdk.HeadSpec{{Name: "l", Kind: sdk.KindPattern, Labels: []string{"a", "b"}, Options: map[string]string{sdk.OptionPattern: "{text} shares {mask} ."}}}}
@@ -197,5 +199,51 @@ func TestPattern(t *testing.T) {
 		if at := got.Targets[0].Marks[0]; pieces(tok, got.IDs) != want || pieces(tok, got.IDs[at:at+1]) != "[MASK]" || got.Targets[0].Class != 1 {
 			t.Errorf("%s, gap %d", pieces(tok, got.IDs), at)
 		}
+	}
+}
+
+// With a causal model the label's word would follow the last piece; its own pieces
+// are those of words behind white space, where the pattern has some.
+func TestCausalPattern(t *testing.T) {
+	vocab := map[string]int{"a": 0, "Ġpeter": 1, "Ġrose": 2, "p": 3, "e": 4, "t": 5, "r": 6, "o": 7, "s": 8, "Ġ": 9, "pe": 10, "ter": 11, "ro": 12, "se": 13, ":": 14, "te": 15, "<s>": 16}
+	merges := []string{"p e", "t e", "te r", "r o", "s e", "Ġ peter", "Ġ rose", "pe ter", "ro se"}
+	vocab["peter"], vocab["rose"] = 17, 18
+	raw, err := json.Marshal(map[string]any{
+		"version": "1.0", "added_tokens": []any{}, "normalizer": nil, "post_processor": nil, "truncation": nil, "padding": nil,
+		"pre_tokenizer": map[string]any{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+		"decoder":       map[string]any{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+		"model":         map[string]any{"type": "BPE", "vocab": vocab, "merges": merges, "dropout": nil, "unk_token": nil, "continuing_subword_prefix": nil, "end_of_word_suffix": nil, "fuse_unk": false, "byte_fallback": false},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tok, err := token.Load(folder(t, map[string]string{"tokenizer.json": string(raw)}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pattern, want := range map[string]string{"{text} {mask}": "1 2", "{text}:{mask}": "17 18"} {
+		if words, ds := PatternWords(tok, []string{"peter", "rose"}, nil, pattern); words != want || ds != nil {
+			t.Errorf("%s: words %q, want %q; %s", pattern, words, want, ds)
+		}
+	}
+	if ds := CheckPattern("{mask}: {text}", true); !strings.Contains(ds.String(), "goes on behind {mask}") {
+		t.Error(ds)
+	}
+	if ds := CheckPattern("{text}: {mask} ", true); ds != nil {
+		t.Error(ds)
+	}
+	e := &Encoder{Tokenizer: tok, MaxLength: 4, Heads: []sdk.HeadSpec{{Name: "l", Kind: sdk.KindPattern, Labels: []string{"a", "b"}, Options: map[string]string{sdk.OptionPattern: "{text} rose: {mask}", sdk.OptionCausal: "on"}}}}
+	for text, want := range map[string]string{"peter": "peter Ġrose :", "peter rose peter": "peter Ġrose Ġrose :", "": "Ġrose :"} {
+		row, err := e.Encode(&sdk.Example{ID: "x", Text: text, Labels: map[string]sdk.Label{"l": {Values: []string{"b"}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := int(row.Targets[0].Marks[0]); pieces(tok, row.IDs) != want || at != len(row.IDs)-1 {
+			t.Errorf("%q: %s, read at %d", text, pieces(tok, row.IDs), at)
+		}
+	}
+	e.Heads[0].Options[sdk.OptionPattern] = "{text}{mask}"
+	if _, err := e.Encode(&sdk.Example{ID: "x"}); err == nil {
+		t.Error("no error where nothing stands before the gap")
 	}
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // pattern classifies a text by what a masked language model writes into the gap of
-// a pattern around it: each label is a word, or several whose logits are averaged
+// a pattern around it, or how a causal one goes on behind it: each label is a word, or several whose logits are averaged
 // (pattern-exploiting training, Schick and Schütze 2021, "Exploiting Cloze Questions
 // for Few Shot Text Classification and Natural Language Inference"). Its weights are
 // the language model's; the loss is the cross-entropy among the labels' words.
@@ -63,9 +63,13 @@ func (pattern) weigh(h *Head, _ *recipe.Encoded, t *recipe.Target) float64 {
 // scores gives the labels' logits [N, K] at the gaps of some rows.
 func (pattern) scores(h *Head, e *encoded, index int, rows []int64, pass *Pass) (*torch.Tensor, error) {
 	at := make([]int64, len(rows))
+	least := int32(1) // the first position is a special token
+	if e.m.Config.Causal() {
+		least = 0
+	}
 	for i, row := range rows {
 		r := e.in.Rows[row]
-		if index >= len(r.Targets) || r.Targets[index].Marks[0] <= 0 || int(r.Targets[index].Marks[0]) >= len(r.IDs) {
+		if index >= len(r.Targets) || r.Targets[index].Marks[0] < least || int(r.Targets[index].Marks[0]) >= len(r.IDs) {
 			return nil, fmt.Errorf("head %s: row %q has no gap of a pattern", h.Spec.Name, r.ID)
 		}
 		at[i] = row*int64(e.in.Width) + int64(r.Targets[index].Marks[0])

@@ -104,8 +104,10 @@ func Load(dir string, heads []sdk.HeadSpec, opt Options) (_ *Model, diags sdk.Di
 			bad("a causal language model (clm.v0) needs a causal encoder such as gpt2, the base is of type %s; use mlm.v0", cfg.ModelType)
 		case spec.Kind == sdk.KindGenerate && !cfg.Causal():
 			bad("a head that writes text (generate.v0) needs a causal encoder such as gpt2, the base is of type %s", cfg.ModelType)
-		case (spec.Kind == sdk.KindMLM || spec.Kind == sdk.KindPattern) && cfg.Causal():
-			bad("a masked language model (mlm.v0, pattern.v0) cannot stand on the causal encoder of a %s; use clm.v0", cfg.ModelType)
+		case spec.Kind == sdk.KindMLM && cfg.Causal():
+			bad("a masked language model (mlm.v0) cannot stand on the causal encoder of a %s; use clm.v0", cfg.ModelType)
+		case spec.Kind == sdk.KindPattern && cfg.Causal() != (spec.Options[sdk.OptionCausal] == "on"):
+			bad("the pattern was made for another kind of language model than a %s: options.%s is %q", cfg.ModelType, sdk.OptionCausal, spec.Options[sdk.OptionCausal])
 		case spec.Pooling == "cls" && cfg.Causal():
 			bad("pooling cls: the first position of a %s sees nothing of the text; leave it out for the last one", cfg.ModelType)
 		}
