@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 )
 
@@ -45,7 +46,7 @@ func run() error {
 	out := flag.String("rows", "bench/results/fewshot.jsonl", "file of rows")
 	work := flag.String("work", "runs/bench-fewshot", "folder of the runs")
 	base := flag.String("base", "all-MiniLM-L6-v2", "base model")
-	threads := flag.Int("threads", 0, "threads (0 = all cores)")
+	threads := flag.Int("threads", runtime.NumCPU(), "threads")
 	shots := flag.Int("shots", 8, "examples of each class")
 	flag.Func("data", "NAME=FOLDER of a data set (repeatable)", func(s string) error {
 		if !strings.Contains(s, "=") {

@@ -69,6 +69,14 @@ func (s *hashSet) put(hash uint32) {
 	s[hash>>19] |= 1 << (hash >> 13 & 63)
 }
 
+// hasTwice and putTwice use two places for a hash, which others seldom take both.
+func (s *hashSet) hasTwice(hash uint32) bool { return s.has(hash) && s.has(again(hash)) }
+
+func (s *hashSet) putTwice(hash uint32) {
+	s.put(hash)
+	s.put(again(hash))
+}
+
 // hashed takes a character into a hash (Bernstein's).
 func hashed(hash, c uint32) uint32 { return hash*33 ^ c }
 
@@ -80,15 +88,13 @@ func (m *matcher) learn(hash uint32, word, behind string) {
 	for i := range len(behind) {
 		hash, after = hashed(hash, uint32(behind[i])), hashed(after, uint32(behind[i]))
 	}
-	m.starts.put(hash)
+	m.starts.putTwice(hash)
 	n := min(len(word), wordEnd)
 	for i := 1; i <= n; i++ {
 		end = hashed(end, uint32(word[len(word)-i]))
 	}
 	if behind != "" {
-		end = around(after, end)
-		m.ends.put(end)
-		m.ends.put(again(end))
+		m.ends.putTwice(around(after, end))
 		m.endings[len(behind)] |= 1 << n
 	}
 }
@@ -96,7 +102,7 @@ func (m *matcher) learn(hash uint32, word, behind string) {
 // around makes one hash of those of the bytes behind a word and of its last ones.
 func around(after, end uint32) uint32 { return after*0x85EBCA6B ^ end }
 
-// again is a second hash of a hash: two places in a set are seldom taken by others.
+// again is a second hash of a hash.
 func again(hash uint32) uint32 { return (hash ^ hash>>15) * 0x2C1B3C6D }
 
 // begins reports whether a token may begin with a word that has this hash, before
@@ -105,11 +111,11 @@ func (m *matcher) begins(hash uint32, behind string) bool {
 	if !m.firsts.has(hash) {
 		return false
 	}
-	if m.longest == 0 || m.starts.has(hash) {
+	if m.longest == 0 || m.starts.hasTwice(hash) {
 		return true
 	}
 	for i := 1; i < len(m.tails) && i <= len(behind); i++ {
-		if hash = hashed(hash, uint32(behind[i-1])); m.tails[i] != nil && m.starts.has(hash) {
+		if hash = hashed(hash, uint32(behind[i-1])); m.tails[i] != nil && m.starts.hasTwice(hash) {
 			return true
 		}
 	}
@@ -248,8 +254,7 @@ func (m *matcher) hides(s string, at, end int) bool {
 		after = hashed(after, uint32(s[end+behind-1]))
 		may := false
 		for set := m.endings[behind] & (2<<known - 1); set != 0 && !may; set &= set - 1 {
-			hash := around(after, ends[bits.TrailingZeros8(set)])
-			may = m.ends.has(hash) && m.ends.has(again(hash))
+			may = m.ends.hasTwice(around(after, ends[bits.TrailingZeros8(set)]))
 		}
 		if !may {
 			continue
@@ -305,10 +310,15 @@ func (a *addedTokens) extract(m *matcher, v stretch, out []stretch) []stretch {
 	// hides others from synced, where it last knew, up to exact.
 	synced, exact, slow := 0, 0, 0
 	for at := 0; at < len(s); {
-		if m.single && at >= slow && utf8.RuneStart(s[at]) {
+		if c := s[at]; c < utf8.RuneSelf && !asciiWord[c] { // most often white space
+			if !m.first[c] {
+				at++
+				continue
+			}
+		} else if m.single && at >= slow && utf8.RuneStart(c) {
 			if n, hash := a.word(s[at:]); n > 0 {
 				end := at + n
-				inside := at > 0 && a.wordBefore(s[:at])
+				inside := at > 0 && (s[at-1] >= utf8.RuneSelf || asciiWord[s[at-1]]) && a.wordBefore(s[:at])
 				if (inside || !m.begins(hash, s[end:])) && (at >= exact || !m.hides(s, at, end)) {
 					at = end
 					continue
