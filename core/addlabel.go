@@ -29,7 +29,7 @@ func AddLabel(ctx context.Context, engine recipe.RowEmbedder, dir, label string,
 		return sdk.Diagnostics{{Severity: sdk.Error, Code: code, File: dir, Summary: summary, Remedy: remedy}}.Err()
 	}
 	switch {
-	case at < 0 || b.Heads[at].Options["fewshot"] != MethodPrototype || !slices.Contains([]string{"mean", "unit-mean"}, b.Heads[at].Pooling):
+	case at < 0 || b.Heads[at].Options["fewshot"] != MethodPrototype || !slices.Contains([]string{"mean", sdk.PoolingUnitMean}, b.Heads[at].Pooling):
 		return fail("fewshot.prototype", "the model's head has no prototypes: a label cannot be added without training", "make one with islm fewshot --set fewshot.method=prototype")
 	case label == "" || slices.Contains(b.Heads[at].Labels, label):
 		return fail("fewshot.label", fmt.Sprintf("the label %q is empty or there already", label), "choose another name")
@@ -47,7 +47,7 @@ func AddLabel(ctx context.Context, engine recipe.RowEmbedder, dir, label string,
 	if err != nil {
 		return err
 	}
-	if b.Heads[at].Pooling == "unit-mean" {
+	if b.Heads[at].Pooling == sdk.PoolingUnitMean {
 		fewshot.Unit(x)
 	}
 	w, bias := fewshot.Prototype(x, len(x[0]))

@@ -524,7 +524,7 @@ func (f *fewShot) export(ctx context.Context, begin time.Time) error {
 	case m.pattern != nil:
 		spec, held = m.pattern.spec, m.pattern.held
 	case m.linear != nil:
-		spec.Pooling = "unit-mean"
+		spec.Pooling = sdk.PoolingUnitMean
 	}
 	plan := f.plan(seed)
 	plan.Train.Epochs, plan.Train.LR = 0, 0 // no step: the engine puts encoder and head together

@@ -7,12 +7,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/islm-dev/islm/core/corpus"
+	"github.com/islm-dev/islm/core/fewshot"
 	"github.com/islm-dev/islm/core/recipe"
 	"github.com/islm-dev/islm/core/report"
 	"github.com/islm-dev/islm/sdk"
@@ -210,17 +210,6 @@ func unit(ctx context.Context, e recipe.Embedder, texts []string) ([][]float32, 
 	if err != nil {
 		return nil, fmt.Errorf("embed texts: %w", err)
 	}
-	for _, v := range vectors {
-		sum := 0.0
-		for _, x := range v {
-			sum += float64(x) * float64(x)
-		}
-		if sum == 0 {
-			continue
-		}
-		for i := range v {
-			v[i] = float32(float64(v[i]) / math.Sqrt(sum))
-		}
-	}
+	fewshot.Unit(vectors)
 	return vectors, nil
 }

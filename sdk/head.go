@@ -48,6 +48,9 @@ const (
 	KindGenerate = "generate.v0"
 )
 
+// PoolingUnitMean is the pooling of linear few-shot heads.
+const PoolingUnitMean = "unit-mean"
+
 // Options of heads, by kind.
 const (
 	OptionMaxAnswer  = "max_answer"  // qa.v0: longest answer in word pieces; "" is 30

@@ -476,7 +476,7 @@ func (h HeadSpec) Check() Diagnostics {
 		}
 	}
 	oneOf("loss", h.Loss, "ce", "bce", "mse", "mnr", "cosine")
-	oneOf("pooling", h.Pooling, "cls", "mean", "max", "unit-mean")
+	oneOf("pooling", h.Pooling, "cls", "mean", "max", PoolingUnitMean)
 	oneOf("scheme", h.Scheme, "bio", "none", "bilou")
 	if h.Kind != KindTag && (h.Scheme != "" || h.CRF) {
 		report("head.scheme", "kind", "", "head %q has a scheme or crf, which only %s takes", h.Name, KindTag)

@@ -170,12 +170,9 @@ func (b *bench) quality(ctx context.Context, s set, arm, seed string) error {
 		r.Set = b.more
 	}
 	data, out := filepath.Join(b.root, s.path), b.model(s, arm, seed)
-	done := b.file.Has(r)
-	if done && arm == teacher { // its row is no help to the students where its folder is gone
-		_, err := os.Stat(filepath.Join(out, "config.json"))
-		done = err == nil
-	}
-	if done {
+	_, missing := os.Stat(filepath.Join(out, "config.json"))
+	known := b.file.Has(r)
+	if known && (arm != teacher || missing == nil) { // a teacher's row is no help to the students where its folder is gone
 		return nil
 	}
 	args := []string{"--quiet", "--data", data, "--out", out, "--seed", seed, "--set", fmt.Sprint("train.threads=", b.threads), "--set", "train.checkpoint_every=off"}
@@ -204,12 +201,12 @@ func (b *bench) quality(ctx context.Context, s set, arm, seed string) error {
 		}
 	}
 	// A teacher that is there, as bench/methods leaves it, is trained by the same plan.
-	if _, err := os.Stat(filepath.Join(out, "config.json")); arm != teacher || err != nil {
+	if arm != teacher || missing != nil {
 		if err := b.islm(ctx, out, args...); err != nil {
 			return err
 		}
 	}
-	if b.file.Has(r) {
+	if known {
 		return nil
 	}
 	raw, err := os.ReadFile(filepath.Join(out, "islm", "metrics.json"))

@@ -160,11 +160,7 @@ func fillIn(t *token.Tokenizer, head sdk.HeadSpec, ex *sdk.Example, limit int) (
 		row.IDs = append(row.IDs, around[0])
 	}
 	for _, s := range segments {
-		if causal {
-			row.IDs = append(row.IDs, s.ids...)
-			continue
-		}
-		if len(s.ids) == 1 && s.ids[0] == mask && !s.text {
+		if !causal && len(s.ids) == 1 && s.ids[0] == mask && !s.text {
 			gap = int32(len(row.IDs))
 		}
 		row.IDs = append(row.IDs, s.ids...)

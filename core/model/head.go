@@ -95,7 +95,7 @@ func checkSpec(spec sdk.HeadSpec) (diags sdk.Diagnostics) {
 			bad("class_weights", "class weight %g is not positive", w)
 		}
 	}
-	if !slices.Contains([]string{"", "cls", "mean", "max", "unit-mean"}, spec.Pooling) {
+	if !slices.Contains([]string{"", "cls", "mean", "max", sdk.PoolingUnitMean}, spec.Pooling) {
 		bad("pooling", "unknown pooling %q (cls, mean, max, unit-mean)", spec.Pooling)
 	}
 	if d := spec.Dropout; d != nil && (*d < 0 || *d >= 1) {
@@ -180,7 +180,7 @@ func (e *encoded) pool(kind string) *torch.Tensor {
 	switch kind {
 	case "cls":
 		return e.first
-	case "mean", "max", "unit-mean":
+	case "mean", "max", sdk.PoolingUnitMean:
 		n := int64(len(e.in.Rows))
 		inverse := make([]float32, n)
 		for i, k := range e.in.prompts {
@@ -192,7 +192,7 @@ func (e *encoded) pool(kind string) *torch.Tensor {
 			return top
 		}
 		mean := e.hidden.MaskedFill(padding, 0).Sum(1).Mul(torch.FromFloat32(inverse, n, 1).ToDevice(e.m.device))
-		if kind == "unit-mean" {
+		if kind == sdk.PoolingUnitMean {
 			return mean.Normalize(-1)
 		}
 		return mean

@@ -15,10 +15,11 @@ import (
 )
 
 // pattern classifies a text by what a masked language model writes into the gap of
-// a pattern around it, or how a causal one goes on behind it: each label is a word, or several whose logits are averaged
-// (pattern-exploiting training, Schick and Schütze 2021, "Exploiting Cloze Questions
-// for Few Shot Text Classification and Natural Language Inference"). Its weights are
-// the language model's; the loss is the cross-entropy among the labels' words.
+// a pattern around it, or how a causal one goes on behind it: each label is a word,
+// or several whose logits are averaged (pattern-exploiting training, Schick and
+// Schütze 2021, "Exploiting Cloze Questions for Few Shot Text Classification and
+// Natural Language Inference"). Its weights are the language model's; the loss is
+// the cross-entropy among the labels' words.
 type pattern struct{}
 
 func (pattern) check(spec sdk.HeadSpec, bad func(field, format string, args ...any)) {

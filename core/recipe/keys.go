@@ -141,7 +141,7 @@ func table() []Key {
 		{Path: "heads.NAME.labels", Stage: StageCorpus, Help: "Labels of the head in the order of the model's outputs."},
 		{Path: "heads.NAME.loss", Stage: StageTrain, Values: []string{"ce", "bce", "mse", "mnr", "cosine"}, Help: "Loss of the head: ce and bce (cross-entropy), mse, or for pairs of vectors mnr (in-batch negatives) and cosine; empty means the kind's own."},
 		{Path: "heads.NAME.class_weights", Stage: StageTrain, min: 0, max: 1e6, Help: "Weights of the labels in the loss, one per label."},
-		{Path: "heads.NAME.pooling", Stage: StageTrain, Values: []string{"cls", "mean", "max", "unit-mean"}, Help: "How a text becomes one vector; unit-mean is the mean brought to length 1, empty means the first token through the model's pooler."},
+		{Path: "heads.NAME.pooling", Stage: StageTrain, Values: []string{"cls", "mean", "max", sdk.PoolingUnitMean}, Help: "How a text becomes one vector; unit-mean is the mean brought to length 1, empty means the first token through the model's pooler."},
 		{Path: "heads.NAME.dropout", Stage: StageTrain, words: []word{{"model", 0}}, min: 0, max: 0.99, Help: "Dropout before the head's last layer."},
 		{Path: "heads.NAME.weight", Stage: StageTrain, min: 0, max: 1e6, Help: "Share of the head in the joint loss."},
 		{Path: "heads.NAME.scheme", Stage: StageCorpus, Values: []string{"bio", "none", "bilou"}, Help: "Tags of a tag head: none means that the labels are the tags."},
