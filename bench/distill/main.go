@@ -1,8 +1,7 @@
 // Command distill holds three-layer students against their six-layer teachers on
 // Financial PhraseBank and CoNLL-2003: score, and how fast they predict. Beside the
-// student of `islm distill` stand two that learn the labels alone for as many steps:
-// alone, whose first weights are the same layers of the same teacher, and untaught,
-// whose first weights are these layers of the base model, which no teacher has touched.
+// student of `islm distill` stands the same student, cut from the same teacher,
+// that learns the labels alone for as many steps.
 //
 //	go run ./bench/distill [-rows bench/results/distill.jsonl] [-data phrasebank,conll] [-seeds 0,1,2] [-split test|valid]
 //	go run ./bench/distill -bar speed
@@ -13,7 +12,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,14 +22,11 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/islm-dev/islm/bench/rows"
-	"github.com/islm-dev/islm/core/torch/safetensors"
 )
 
 // set is a data set with the settings of its teacher and of all its students.
@@ -49,10 +44,9 @@ func sets() []set {
 
 // Arms of the quality bar.
 const (
-	teacher  = "teacher"
-	student  = "student"
-	alone    = "alone"    // the student without what the teacher says
-	untaught = "untaught" // and without the teacher's weights
+	teacher = "teacher"
+	student = "student"
+	alone   = "alone" // the student without what the teacher says
 )
 
 // Row is one finished training, or with Bar speed one timed prediction.
@@ -105,7 +99,7 @@ func run() error {
 	work := flag.String("work", filepath.Join(os.TempDir(), "islm-bench-distill"), "folder of the models")
 	names := flag.String("data", "phrasebank,conll", "data sets")
 	seeds := flag.String("seeds", "0,1,2", "seeds")
-	arms := flag.String("arms", "teacher,student,alone,untaught", "arms")
+	arms := flag.String("arms", "teacher,student,alone", "arms")
 	split := flag.String("split", "test", "test, or valid while settings are chosen")
 	more := flag.String("set", "", "further settings of the students, a.b=c;d=e")
 	threads := flag.Int("threads", 2, "threads")
@@ -136,7 +130,7 @@ func run() error {
 				}
 				continue
 			}
-			for _, arm := range []string{teacher, student, alone, untaught} {
+			for _, arm := range []string{teacher, student, alone} {
 				if !slices.Contains(strings.Split(*arms, ","), arm) {
 					continue
 				}
@@ -188,14 +182,7 @@ func (b *bench) quality(ctx context.Context, s set, arm, seed string) error {
 			args = append(args, "--set", item)
 		}
 	}
-	if arm == untaught {
-		base, err := b.cut()
-		if err != nil {
-			return err
-		}
-		args = append(args, "--base", base, "--set", "student.from=base")
-	}
-	if arm == alone || arm == untaught {
+	if arm == alone {
 		for _, item := range []string{"labels=1", "logits=0", "hidden=0", "attention=0", "relation=0", "embeddings=0"} {
 			args = append(args, "--set", "distill."+item)
 		}
@@ -238,73 +225,6 @@ func (b *bench) quality(ctx context.Context, s set, arm, seed string) error {
 	}
 	r.Steps, r.TrainS, r.PeakRSS, r.Parameters, r.Precision = m.Train.Steps, m.Train.Seconds, m.Train.Peak, m.Train.Parameters, m.Train.Precision
 	return b.append(r)
-}
-
-// cut makes of the base model one with every second layer, the last included, as
-// islm distill cuts a teacher.
-func (b *bench) cut() (string, error) {
-	from := b.base
-	if !filepath.IsAbs(from) {
-		cache, err := os.UserCacheDir()
-		if err != nil {
-			return "", err
-		}
-		from = filepath.Join(cmp.Or(os.Getenv("ISLM_HOME"), filepath.Join(cache, "islm")), "models", b.base)
-	}
-	out := filepath.Join(b.work, "cut-base")
-	if err := os.MkdirAll(out, 0o755); err != nil {
-		return "", err
-	}
-	for _, name := range []string{"vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"} {
-		raw, err := os.ReadFile(filepath.Join(from, name))
-		if err != nil {
-			return "", err
-		}
-		if err := os.WriteFile(filepath.Join(out, name), raw, 0o644); err != nil {
-			return "", err
-		}
-	}
-	raw, err := os.ReadFile(filepath.Join(from, "config.json"))
-	if err != nil {
-		return "", err
-	}
-	var config map[string]any
-	if err := json.Unmarshal(raw, &config); err != nil {
-		return "", err
-	}
-	layers, ok := config["num_hidden_layers"].(float64)
-	if !ok {
-		return "", fmt.Errorf("%s: no num_hidden_layers", from)
-	}
-	config["num_hidden_layers"] = int(layers) / 2
-	if raw, err = json.MarshalIndent(config, "", "  "); err != nil {
-		return "", err
-	}
-	if err := os.WriteFile(filepath.Join(out, "config.json"), raw, 0o644); err != nil {
-		return "", err
-	}
-	model, err := safetensors.OpenModel(from)
-	if err != nil {
-		return "", err
-	}
-	defer model.Close() //nolint:errcheck // only read
-	layer := regexp.MustCompile(`(encoder\.layer\.)([0-9]+)\.`)
-	var entries []safetensors.Entry
-	for _, name := range model.Names() {
-		e, _ := model.Entry(name)
-		if m := layer.FindStringSubmatch(name); m != nil {
-			k, err := strconv.Atoi(m[2])
-			if err != nil {
-				return "", err
-			}
-			if k%2 == 0 {
-				continue
-			}
-			e.Name = strings.Replace(name, m[0], fmt.Sprint(m[1], k/2, "."), 1)
-		}
-		entries = append(entries, e)
-	}
-	return out, safetensors.Write(filepath.Join(out, "model.safetensors"), entries, nil)
 }
 
 // islm runs a training; what an interrupted one left is removed.
@@ -431,14 +351,10 @@ func (b *bench) table() {
 		t, td := rows.Mean(score[teacher])
 		d, dd := rows.Mean(score[student])
 		a, ad := rows.Mean(score[alone])
-		u, ud := rows.Mean(score[untaught])
 		row := map[string]any{"data": s.name, "split": b.split, "metric": s.metric, "teachers": len(score[teacher]), "students": len(score[student]),
 			"teacher": t, "teacher_deviation": td, "student": d, "student_deviation": dd, "kept": d / t}
 		if len(score[alone]) > 0 {
 			row["alone"], row["alone_deviation"], row["gain"] = a, ad, d-a
-		}
-		if len(score[untaught]) > 0 {
-			row["untaught"], row["untaught_deviation"], row["gain_over_untaught"] = u, ud, d-u
 		}
 		if fast, _ := rows.Mean(speed[student]); fast > 0 {
 			slow, _ := rows.Mean(speed[teacher])

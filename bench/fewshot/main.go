@@ -27,6 +27,7 @@ type row struct {
 	Data     string `json:"data"`
 	Shots    int    `json:"shots"`
 	Base     string `json:"base"`
+	Method   string `json:"method,omitempty"`   // named by -method, not chosen
 	Compared any    `json:"compared,omitempty"` // the last row of a data set
 	Chosen   string `json:"chosen,omitempty"`
 	CV       any    `json:"cv,omitempty"`
@@ -48,6 +49,7 @@ func run() error {
 	base := flag.String("base", "all-MiniLM-L6-v2", "base model")
 	threads := flag.Int("threads", runtime.NumCPU(), "threads")
 	shots := flag.Int("shots", 8, "examples of each class")
+	method := flag.String("method", "", "method, without a cross-validation")
 	flag.Func("data", "NAME=FOLDER of a data set (repeatable)", func(s string) error {
 		if !strings.Contains(s, "=") {
 			return errors.New("NAME=FOLDER is wanted")
@@ -63,7 +65,7 @@ func run() error {
 		for lines.Scan() {
 			var r row
 			if json.Unmarshal(lines.Bytes(), &r) == nil && r.Compared != nil {
-				done[fmt.Sprint(r.Data, r.Shots, r.Base)] = true
+				done[fmt.Sprint(r.Data, r.Shots, r.Base, r.Method)] = true
 			}
 		}
 		f.Close() //nolint:errcheck,gosec // only read
@@ -72,11 +74,14 @@ func run() error {
 	}
 	for _, s := range sets {
 		name, dir, _ := strings.Cut(s, "=")
-		if done[fmt.Sprint(name, *shots, *base)] {
+		if done[fmt.Sprint(name, *shots, *base, *method)] {
 			continue
 		}
-		folder := filepath.Join(*work, fmt.Sprintf("%s-%d", name, *shots))
+		folder := filepath.Join(*work, fmt.Sprintf("%s-%d%s", name, *shots, *method))
 		cmd := exec.Command(*bin, "fewshot", "--data", dir, "--base", *base, "--shots", fmt.Sprint(*shots), "--out", folder, "--resume", "--json", "--set", fmt.Sprint("train.threads=", *threads)) //nolint:gosec // our own program
+		if *method != "" {
+			cmd.Args = append(cmd.Args, "--set", "fewshot.method="+*method)
+		}
 		cmd.Stderr = os.Stderr
 		if _, err := cmd.Output(); err != nil {
 			return fmt.Errorf("islm fewshot on %s: %w", name, err)
@@ -103,9 +108,9 @@ func run() error {
 		}
 		enc := json.NewEncoder(f)
 		for _, r := range res.Rows {
-			err = errors.Join(err, enc.Encode(row{Data: name, Shots: *shots, Base: *base, One: r}))
+			err = errors.Join(err, enc.Encode(row{Data: name, Shots: *shots, Base: *base, Method: *method, One: r}))
 		}
-		err = errors.Join(err, enc.Encode(row{Data: name, Shots: *shots, Base: *base, Chosen: res.Method, CV: res.CV, Compared: res.Compared}), f.Close())
+		err = errors.Join(err, enc.Encode(row{Data: name, Shots: *shots, Base: *base, Method: *method, Chosen: res.Method, CV: res.CV, Compared: res.Compared}), f.Close())
 		if err != nil {
 			return err
 		}
