@@ -36,19 +36,24 @@ const FewShotFile = "fewshot.json"
 
 // FewShotResult is what a few-shot run found.
 type FewShotResult struct {
-	Head     string             `json:"head"`
-	Shots    int                `json:"shots"`
-	Classes  int                `json:"classes"`
-	Split    string             `json:"split"` // test or valid: the rows that are scored
-	N        int                `json:"n"`
-	Method   string             `json:"method"` // the one chosen
-	CV       map[string]float64 `json:"cv"`     // macro F1 in the cross-validation on the first draw
-	Rows     []FewShotRow       `json:"rows"`
-	Compared []fewshot.Compared `json:"compared"` // the chosen method against the others, macro F1
+	Head    string             `json:"head"`
+	Shots   int                `json:"shots"`
+	Classes int                `json:"classes"`
+	Split   string             `json:"split"` // test or valid: the rows that are scored
+	N       int                `json:"n"`
+	Method  string             `json:"method"`           // the one chosen
+	CV      map[string]float64 `json:"cv"`               // macro F1 in the cross-validation on the first draw
+	Rounds  int                `json:"rounds,omitempty"` // of the cross-validation
+	// Candidates are the methods of the cross-validation, the one first that is taken
+	// unless others are clearly ahead.
+	Candidates []fewshot.Candidate `json:"candidates,omitempty"`
+	Rows       []FewShotRow        `json:"rows"`
+	Compared   []fewshot.Compared  `json:"compared"` // the chosen method against the others, macro F1
 }
 
 // FewShotRow is one method on one draw. Fold is its part of the
-// cross-validation, -1 for the scores on all held-out rows.
+// cross-validation, counted through the rounds, -1 for the scores on all held-out
+// rows.
 type FewShotRow struct {
 	Method   string  `json:"method"`
 	Split    int     `json:"split"`
@@ -57,6 +62,7 @@ type FewShotRow struct {
 	Accuracy float64 `json:"accuracy"`
 	MacroF1  float64 `json:"macro_f1"`
 	Seconds  float64 `json:"seconds"`
+	Said     []int   `json:"said,omitempty"` // in the cross-validation: classes of the examples held out, in order
 }
 
 // Scores are a method's macro F1 on the draws, in order.
@@ -136,6 +142,9 @@ func (f *fewShot) learn(ctx context.Context) (err error) {
 		return err
 	}
 	res := f.result
+	res.Rows = slices.DeleteFunc(res.Rows, func(row FewShotRow) bool {
+		return row.Fold >= 0 && row.Said == nil // of a version that chose by the folds' scores
+	})
 	res.Split = split
 	res.Head, res.Shots, res.Classes, res.N = f.spec.Name, plan.Shots, len(f.spec.Labels), len(f.test)
 	if err := f.choose(ctx); err != nil {
@@ -237,50 +246,74 @@ func (f *fewShot) draw(split int) []int {
 	return fewshot.Draw(f.key, f.y, len(f.spec.Labels), f.run.plan.FewShot.Shots, f.run.plan.Seed, split)
 }
 
-// choose sets the method: the plan's, or the best of a cross-validation on the
-// first draw.
+// choose sets the method: the plan's, or one by a cross-validation on the first
+// draw, in more than one round if the examples are few.
 func (f *fewShot) choose(ctx context.Context) error {
-	plan := &f.run.plan.FewShot
+	plan, res := &f.run.plan.FewShot, f.result
 	if plan.Method != "auto" && plan.Method != "" {
-		f.result.Method = plan.Method
+		res.Method = plan.Method
 		return nil
 	}
 	rows := f.draw(0)
 	folds := min(4, plan.Shots)
-	f.result.CV = map[string]float64{}
+	res.CV = map[string]float64{}
 	if folds < 2 {
-		f.result.Method = MethodPrototype // one example of each class: nothing to hold out
+		res.Method = MethodPrototype // one example of each class: nothing to hold out
 		return nil
 	}
-	of := fewshot.Folds(classes(f.y, rows), folds)
-	best := ""
+	// Contrastive training is first: of the methods it is the one that is known to
+	// gain most from few examples (Tunstall et al. 2022).
 	methods := []string{MethodContrastive, MethodProbe, MethodPrototype, MethodFinetune}
 	if f.pattern != nil {
 		methods = append(methods, MethodPattern)
 	}
-	for _, method := range methods {
-		total := 0.0
-		for fold := range folds {
-			var learn, hold []int
-			for i, row := range rows {
-				if of[i] == fold {
-					hold = append(hold, row)
-				} else {
-					learn = append(learn, row)
-				}
-			}
-			if err := f.row(ctx, method, 0, fold, learn, hold); err != nil {
+	y := classes(f.y, rows)
+	res.Rounds = min(max(1, 72/max(1, len(rows))), 3)
+	right := make([][]float64, len(methods))
+	for m, method := range methods {
+		right[m] = make([]float64, len(rows))
+		res.CV[method] = 0
+		for round := range res.Rounds {
+			said, err := f.validate(ctx, method, rows, fewshot.Folds(y, folds, f.run.plan.Seed, round), folds, round)
+			if err != nil {
 				return err
 			}
-			total += f.find(method, 0, fold).MacroF1
-		}
-		f.result.CV[method] = total / float64(folds)
-		if best == "" || f.result.CV[method] > f.result.CV[best] {
-			best = method
+			gold, pred := make([]int32, len(rows)), make([]int32, len(rows))
+			for i := range rows {
+				gold[i], pred[i] = int32(y[i]), int32(said[i])
+				if said[i] == y[i] {
+					right[m][i] += 1 / float64(res.Rounds)
+				}
+			}
+			res.CV[method] += metric.Classification(f.spec.Labels, gold, pred).MacroF1 / float64(res.Rounds)
 		}
 	}
-	f.result.Method = best
+	res.Method, res.Candidates = fewshot.Choose(methods, right)
 	return nil
+}
+
+// validate gives each row the class that a method says which has learned from the
+// other folds.
+func (f *fewShot) validate(ctx context.Context, method string, rows, of []int, folds, round int) ([]int, error) {
+	out := make([]int, len(rows))
+	for fold := range folds {
+		var learn, hold, at []int
+		for i, row := range rows {
+			if of[i] == fold {
+				hold, at = append(hold, row), append(at, i)
+			} else {
+				learn = append(learn, row)
+			}
+		}
+		n := round*folds + fold
+		if err := f.row(ctx, method, 0, n, learn, hold); err != nil {
+			return nil, err
+		}
+		for k, class := range f.find(method, 0, n).Said {
+			out[at[k]] = class
+		}
+	}
+	return out, nil
 }
 
 func classes(y []int, rows []int) []int {
@@ -330,6 +363,9 @@ func (f *fewShot) row(ctx context.Context, method string, split, fold int, learn
 	}
 	rep := metric.Classification(f.spec.Labels, gold, pred)
 	row := FewShotRow{Method: method, Split: split, Fold: fold, N: len(learn), Accuracy: rep.Accuracy, MacroF1: rep.MacroF1, Seconds: time.Since(begin).Seconds()}
+	if hold != nil {
+		row.Said = said
+	}
 	f.result.Rows = append(f.result.Rows, row)
 	what := fmt.Sprintf("draw %d", split+1)
 	if fold >= 0 {

@@ -31,6 +31,7 @@ import (
 	"time"
 
 	"github.com/islm-dev/islm/bench/rows"
+	"github.com/islm-dev/islm/core/recipe"
 )
 
 // arm is one way to learn.
@@ -43,8 +44,14 @@ type arm struct {
 
 // arms differ in what is trained and in the learning rate that it wants.
 func arms() []arm {
-	peft := func(name, lr string, more ...string) arm {
-		return arm{name: name, sets: append([]string{"train.peft=" + name, "train.lr=" + lr, "train.warmup=0.1"}, more...), learn: train}
+	peft := func(name string) arm {
+		a := arm{name: name, sets: []string{"train.peft=" + name, "train.warmup=0.1"}, learn: train}
+		lr, head, _ := recipe.PeftRates(name)
+		a.sets = append(a.sets, fmt.Sprint("train.lr=", lr))
+		if head > 0 {
+			a.sets = append(a.sets, fmt.Sprint("train.head_lr=", head))
+		}
+		return a
 	}
 	few := func(n int) arm { return arm{name: fmt.Sprint("fewshot-", n), learn: fewshot(n)} }
 	return []arm{
@@ -53,11 +60,10 @@ func arms() []arm {
 		few(8), {name: "setfit-8", peer: "fewshot-8", learn: setfit(8)},
 		few(16), few(64),
 		{name: "distilled", learn: distil},
-		{name: "frozen", sets: []string{"train.freeze=encoder", "train.lr=5e-3"}, learn: train},
+		{name: "frozen", sets: []string{"train.freeze=encoder", "train.lr=5e-2"}, learn: train},
 		{name: "gradual", sets: []string{"train.freeze=encoder", "train.unfreeze_every=60", "train.lr=1e-4"}, learn: train},
-		peft("rslora", "1e-3"), peft("dora", "1e-3"), peft("adalora", "2e-3"),
-		peft("ia3", "1e-2"), peft("houlsby", "1e-3"), peft("pfeiffer", "1e-3"),
-		peft("prefix", "1e-3"), peft("ptuning", "5e-3"), peft("prompt", "1e-2"), peft("bitfit", "1e-3"),
+		peft(recipe.PeftRSLoRA), peft(recipe.PeftDoRA), peft(recipe.PeftAdaLoRA), peft(recipe.PeftIA3), peft(recipe.PeftHoulsby), peft(recipe.PeftPfeiffer),
+		peft(recipe.PeftPrefix), peft(recipe.PeftPTuning), peft(recipe.PeftPrompt), peft(recipe.PeftBitFit),
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -25,9 +26,10 @@ func (a *app) fewshot() *cobra.Command {
 The examples are drawn ten times. On the first draw a cross-validation chooses
 between contrastive training with a logistic regression, class means
 (prototypes), a linear probe and plain fine-tuning, and with a base that is a
-masked language model a pattern whose gap it fills with a label's word; the
-chosen one is scored beside the others on all draws. The folder of --out is the model of the first
-draw. islm/fewshot.json holds every row.
+language model a pattern whose gap it fills with a label's word. Contrastive
+training is taken unless another is ahead of it by more than the standard error.
+The chosen one is scored beside the others on all draws. The folder of --out is
+the model of the first draw. islm/fewshot.json holds every row.
 
 --add-label gives a model of prototypes one more class from a few texts,
 without training.`,
@@ -136,10 +138,31 @@ func (a *app) printFewShot(res *core.Result, few *core.FewShotResult) error {
 		t.Rows = append(t.Rows, row)
 	}
 	fmt.Fprintf(a.stdout, "%d examples of each of %d classes, %d rows of %s\n\n%s\n", few.Shots, few.Classes, few.N, few.Split, t.String())
+	if len(few.Candidates) > 0 {
+		fmt.Fprintln(a.stdout, chosenBy(few))
+	}
 	for _, name := range []string{few.Head} {
 		if rep := res.Metrics.Heads[name]; rep != nil {
 			fmt.Fprintf(a.stdout, "the model of the first draw: macro f1 %.3f, accuracy %.3f; %s\n", rep.MacroF1, rep.Accuracy, filepath.Join(res.Dir, core.Own, core.ReportFile))
 		}
 	}
 	return nil
+}
+
+// chosenBy says what the cross-validation said for the method.
+func chosenBy(few *core.FewShotResult) string {
+	first := few.Candidates[0]
+	var others []string
+	for _, c := range few.Candidates[1:] {
+		others = append(others, fmt.Sprintf("%s %+.3f ± %.3f", c.Method, c.Ahead, c.Error))
+	}
+	why := "no method is ahead of it by more than the standard error"
+	if few.Method != first.Method {
+		why = "it is ahead of " + first.Method + " by more than the standard error"
+	}
+	rounds := "1 round"
+	if few.Rounds > 1 {
+		rounds = fmt.Sprint(few.Rounds, " rounds")
+	}
+	return fmt.Sprintf("chosen: %s; in %s of cross-validation %s (accuracy over %s: %s)", few.Method, rounds, why, first.Method, strings.Join(others, ", "))
 }

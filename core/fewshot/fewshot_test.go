@@ -77,8 +77,11 @@ func TestDrawsAndPairs(t *testing.T) {
 		classes[i] = y[r]
 	}
 	per := map[[2]int]int{}
-	for i, f := range Folds(classes, 4) {
+	for i, f := range Folds(classes, 4, 42, 0) {
 		per[[2]int{classes[i], f}]++
+	}
+	if slices.Equal(Folds(classes, 4, 42, 0), Folds(classes, 4, 42, 1)) || !slices.Equal(Folds(classes, 4, 42, 1), Folds(classes, 4, 42, 1)) {
+		t.Error("rounds deal the same folds, or a round does not deal the same again")
 	}
 	for k, n := range per {
 		if n != 2 {
@@ -99,6 +102,30 @@ func TestDrawsAndPairs(t *testing.T) {
 			t.Error("a batch of positives has a class twice, or a pair of two classes")
 		}
 		seen[c] = true
+	}
+}
+
+func TestChoose(t *testing.T) {
+	methods := []string{"first", "second", "third"}
+	for name, c := range map[string]struct {
+		right [][]float64
+		want  string
+	}{
+		"a tie":                {[][]float64{{1, 0, 1, 0}, {0, 1, 0, 1}, {1, 1, 0, 0}}, "first"},
+		"ahead by one of many": {[][]float64{{1, 1, 0, 0, 1, 0, 1, 0}, {0, 1, 1, 1, 1, 0, 1, 0}, {0, 0, 0, 0, 0, 0, 0, 0}}, "first"},
+		"clearly ahead":        {[][]float64{{1, 0, 0, 0, 1, 0, 0, 0}, {1, 1, 1, 1, 1, 0, 0, 0}, {1, 1, 1, 1, 1, 1, 0, 0}}, "third"},
+		"always ahead":         {[][]float64{{0, 0, 0, 0}, {1, 1, 1, 1}, {0, 0, 0, 0}}, "second"},
+		"no examples":          {[][]float64{{}, {}, {}}, "first"},
+	} {
+		got, all := Choose(methods, c.right)
+		if got != c.want || len(all) != 3 || all[0].Ahead != 0 {
+			t.Errorf("%s: chose %s, wanted %s: %+v", name, got, c.want, all)
+		}
+	}
+	_, all := Choose(methods[:2], [][]float64{{0, 0, 0, 1}, {1, .5, 0, 1}})
+	// d = 1 .5 0 0: mean .375, deviation .4787, standard error half of it
+	if c := all[1]; c.Accuracy != .625 || c.Ahead != .375 || math.Abs(c.Error-.23936) > 1e-5 {
+		t.Errorf("%+v", c)
 	}
 }
 

@@ -437,7 +437,9 @@ func (m *Model) adapt(c *peft.Config, get func(t hf.Tensor, init initial) *Param
 			t.embed = own("prompt_embeddings", normal, int64(c.Tokens), width)
 			break
 		}
-		t.embed = own("prompt_encoder.embedding.weight", normal, int64(c.Tokens), h)
+		// Deviation 1, as PyTorch's embeddings have: from small vectors the network
+		// would make tokens that hardly differ, and learn next to nothing.
+		t.embed = own("prompt_encoder.embedding.weight", standard, int64(c.Tokens), h)
 		first, second := lin("prompt_encoder.transform.0", uniform, int64(c.Projection), h), lin("prompt_encoder.transform.2", uniform, width, int64(c.Projection))
 		t.first, t.second = &first, &second
 	}
@@ -501,6 +503,11 @@ func ones(w *torch.Tensor, _ uint64, _ string, _ float64)  { w.FillInPlace(1) }
 
 func normal(w *torch.Tensor, seed uint64, name string, std float64) {
 	torch.InitNormal(w, seed, name, 0, std)
+}
+
+// standard is the normal distribution of deviation 1.
+func standard(w *torch.Tensor, seed uint64, name string, _ float64) {
+	torch.InitNormal(w, seed, name, 0, 1)
 }
 
 // small is what AdaLoRA begins with.

@@ -162,9 +162,9 @@ func TestProblems(t *testing.T) {
 		"control characters":  {"", []string{"data.path=a\x00b"}, []string{`data.path: the text is not UTF-8 or holds a control character`}},
 		"device":              {"", []string{"train.device=gpu"}, []string{`wanted: auto, cpu, cuda or cuda:N`}},
 		"unknown adapters":    {"", []string{"train.peft=lorra"}, []string{`train.peft cannot be "lorra"` + "\n" + `    remedy: did you mean "lora"?`}},
-		"frozen adapters":     {"", []string{"train.peft=lora", "train.freeze=embeddings"}, []string{`train.peft=lora freezes the encoder`}},
+		"frozen adapters":     {"", []string{"train.peft=lora", "train.lr=1e-3", "train.freeze=embeddings"}, []string{`train.peft=lora freezes the encoder`}},
 		"thaw what":           {"", []string{"train.unfreeze_every=2"}, []string{`train.unfreeze_every wants something frozen`}},
-		"adalora's shares":    {"", []string{"train.peft=adalora", "peft.warmup=0.6", "peft.final=0.4"}, []string{`leave no steps in which ranks fall`}},
+		"adalora's shares":    {"", []string{"train.peft=adalora", "train.lr=1e-3", "peft.warmup=0.6", "peft.final=0.4"}, []string{`leave no steps in which ranks fall`}},
 		"schema":              {"schema: islm/plan.v9\n", nil, []string{`unknown schema "islm/plan.v9"`}},
 		"head's key":          {"heads: {sentiment: {los: bce}}\n", nil, []string{`did you mean "heads.sentiment.loss"?`}},
 		"flow of a set":       {"", []string{"data.labels=[a"}, []string{`--set:data.labels=[a: not valid YAML`}},
@@ -380,4 +380,30 @@ func TestContinueFloors(t *testing.T) {
 	}
 	_, ds = Resolve(Sources{Sets: []string{"objective=continue", "vocab.extend=all", "knowledge.inject=gazetteer"}})
 	require.Len(t, ds, 2)
+}
+
+func TestPeftRate(t *testing.T) {
+	for name, tc := range map[string]struct {
+		sets []string
+		want string
+	}{
+		"nobody's":    {[]string{"train.peft=ia3"}, "--set train.lr=0.01 is a rate to begin with"},
+		"with a head": {[]string{"train.peft=prefix"}, "--set train.lr=0.0005 --set train.head_lr=0.01 is"},
+		"a preset's":  {[]string{"train.peft=lora", "preset=quick"}, "--set train.lr=0.001 is"},
+		"chosen":      {[]string{"train.peft=ia3", "train.lr=1e-4"}, ""},
+		"the preset":  {[]string{"preset=lora"}, ""},
+		"no adapter":  {nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, ds := Resolve(Sources{Sets: tc.sets})
+			if ds.Err() != nil || (tc.want == "") != (len(ds) == 0) || !strings.Contains(ds.String(), tc.want) {
+				t.Errorf("wanted %q:\n%s", tc.want, ds)
+			}
+		})
+	}
+	for _, method := range PeftMethods() {
+		if _, _, ok := PeftRates(method); ok == (method == PeftOff) {
+			t.Errorf("%s: has a rate to begin with: %v", method, ok)
+		}
+	}
 }
