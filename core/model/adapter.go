@@ -437,8 +437,8 @@ func (m *Model) adapt(c *peft.Config, get func(t hf.Tensor, init initial) *Param
 			t.embed = own("prompt_embeddings", normal, int64(c.Tokens), width)
 			break
 		}
-		// Deviation 1, as PyTorch's embeddings have: from small vectors the network
-		// would make tokens that hardly differ, and learn next to nothing.
+		// Deviation 1, as PyTorch's embeddings have: small vectors would make tokens
+		// that hardly differ, and small gradients of the network behind them.
 		t.embed = own("prompt_encoder.embedding.weight", standard, int64(c.Tokens), h)
 		first, second := lin("prompt_encoder.transform.0", uniform, int64(c.Projection), h), lin("prompt_encoder.transform.2", uniform, width, int64(c.Projection))
 		t.first, t.second = &first, &second

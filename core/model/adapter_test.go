@@ -252,3 +252,19 @@ func TestNewAdapterIsNeutral(t *testing.T) {
 		})
 	}
 }
+
+// The network of prefixes begins with embeddings of deviation 1, as peft's does.
+func TestNewPrefixesDiffer(t *testing.T) {
+	inTorch(t, func() {
+		m := mustLoad(t, base, []sdk.HeadSpec{abc}, Options{Seed: 4, Adapt: func(cfg *hf.Config) *peft.Config {
+			return NewAdapter(cfg, recipe.PeftPrefix, &recipe.PeftPlan{Tokens: 64}, 1)
+		}})
+		defer m.Close()
+		var squares float64
+		v := m.tuning.embed.Value.Float32s()
+		for _, x := range v {
+			squares += float64(x) * float64(x) / float64(len(v))
+		}
+		require.InDelta(t, 1, squares, 0.2)
+	})
+}
