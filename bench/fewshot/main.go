@@ -31,6 +31,8 @@ type row struct {
 	Compared any    `json:"compared,omitempty"` // the last row of a data set
 	Chosen   string `json:"chosen,omitempty"`
 	CV       any    `json:"cv,omitempty"`
+	Rounds   int    `json:"rounds,omitempty"`     // of the cross-validation
+	Others   any    `json:"candidates,omitempty"` // its methods beside the first
 	One      any    `json:"row,omitempty"`
 }
 
@@ -91,10 +93,12 @@ func run() error {
 			return err
 		}
 		var res struct {
-			Method   string           `json:"method"`
-			CV       map[string]any   `json:"cv"`
-			Rows     []map[string]any `json:"rows"`
-			Compared []map[string]any `json:"compared"`
+			Method     string           `json:"method"`
+			CV         map[string]any   `json:"cv"`
+			Rounds     int              `json:"rounds"`
+			Candidates []map[string]any `json:"candidates"`
+			Rows       []map[string]any `json:"rows"`
+			Compared   []map[string]any `json:"compared"`
 		}
 		if err := json.Unmarshal(data, &res); err != nil {
 			return err
@@ -110,7 +114,7 @@ func run() error {
 		for _, r := range res.Rows {
 			err = errors.Join(err, enc.Encode(row{Data: name, Shots: *shots, Base: *base, Method: *method, One: r}))
 		}
-		err = errors.Join(err, enc.Encode(row{Data: name, Shots: *shots, Base: *base, Method: *method, Chosen: res.Method, CV: res.CV, Compared: res.Compared}), f.Close())
+		err = errors.Join(err, enc.Encode(row{Data: name, Shots: *shots, Base: *base, Method: *method, Chosen: res.Method, CV: res.CV, Rounds: res.Rounds, Others: res.Candidates, Compared: res.Compared}), f.Close())
 		if err != nil {
 			return err
 		}

@@ -400,28 +400,59 @@ func setfit(shots int) func(context.Context, *bench, *Row, arm) error {
 	}
 }
 
-// table prints mean and deviation per method, the distance to full tuning, and for a
-// reference what it says of the method beside it.
+// table prints mean and deviation per method and number of threads, the distance to
+// full tuning, and for a reference what it says of the method beside it.
 func (b *bench) table(split string) {
-	scores, seconds, last := map[string][]float64{}, map[string][]float64{}, map[string]Row{}
+	type group struct {
+		method  string
+		threads int
+	}
+	of := map[group][]Row{}
+	var groups []group
 	for _, r := range b.file.All {
-		if r.Split == split {
-			scores[r.Method], seconds[r.Method] = append(scores[r.Method], r.MacroF1), append(seconds[r.Method], r.TrainS)
-			last[r.Method] = r
+		if g := (group{r.Method, r.Threads}); r.Split == split {
+			if of[g] == nil {
+				groups = append(groups, g)
+			}
+			of[g] = append(of[g], r)
 		}
 	}
-	full, _ := rows.Mean(scores["full"])
-	for _, a := range arms() {
-		if len(scores[a.name]) == 0 {
-			continue
+	order := func(name string) int { return slices.IndexFunc(arms(), func(a arm) bool { return a.name == name }) }
+	slices.SortFunc(groups, func(x, y group) int {
+		return cmp.Or(cmp.Compare(order(x.method), order(y.method)), cmp.Compare(x.threads, y.threads))
+	})
+	score := func(all []Row) (mean, deviation float64) {
+		var v []float64
+		for _, r := range all {
+			v = append(v, r.MacroF1)
 		}
-		m, d := rows.Mean(scores[a.name])
-		s := slices.Sorted(slices.Values(seconds[a.name]))
-		row := map[string]any{"method": a.name, "runs": len(s), "macro_f1": m, "deviation": d, "to_full": m - full, "trainable": last[a.name].Trainable,
-			"encoder_share": last[a.name].Encoder, "seconds": s[len(s)/2], "peak_rss_bytes": last[a.name].PeakRSS}
-		if own := slices.Sorted(slices.Values(seconds[a.peer])); len(own) > 0 {
-			mine, _ := rows.Mean(scores[a.peer])
-			row["islm_better_by"], row["islm_faster_by"] = mine-m, s[len(s)/2]/own[len(own)/2]
+		return rows.Mean(v)
+	}
+	seconds := func(all []Row) float64 {
+		var v []float64
+		for _, r := range all {
+			v = append(v, r.TrainS)
+		}
+		slices.Sort(v)
+		return v[len(v)/2]
+	}
+	for _, g := range groups {
+		at := order(g.method)
+		if at < 0 {
+			continue // a method of another version
+		}
+		all := of[g]
+		last := all[len(all)-1]
+		m, d := score(all)
+		row := map[string]any{"method": g.method, "threads": g.threads, "runs": len(all), "macro_f1": m, "deviation": d, "trainable": last.Trainable,
+			"encoder_share": last.Encoder, "seconds": seconds(all), "peak_rss_bytes": last.PeakRSS}
+		if full := of[group{"full", g.threads}]; len(full) > 0 {
+			mean, _ := score(full)
+			row["to_full"] = m - mean
+		}
+		if own := of[group{arms()[at].peer, g.threads}]; len(own) > 0 {
+			mine, _ := score(own)
+			row["islm_better_by"], row["islm_faster_by"] = mine-m, seconds(all)/seconds(own)
 		}
 		if text, err := json.Marshal(row); err == nil {
 			fmt.Println(string(text))
