@@ -221,6 +221,20 @@ func (r *Run) inputsDigest(ctx context.Context, plan *recipe.Plan) (string, erro
 			return "", err
 		}
 	}
+	if like := plan.Pretrain.Like; like != "" {
+		if err := digestInto(h, like); err != nil {
+			return "", err
+		}
+		m, err := r.Store.Get(ctx, plan.Pretrain.Embedder)
+		if err != nil {
+			return "", err
+		}
+		digest, err := modelDigest(m.Dir)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(h, "embedder %s\n", digest)
+	}
 	for _, p := range r.plugins {
 		fmt.Fprintf(h, "plugin %s %s\n", p.about.Name, p.entry.SHA256)
 	}

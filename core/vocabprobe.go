@@ -249,7 +249,7 @@ func (p *VocabProbe) train(ctx context.Context, s *vocab.Selection, run *probedR
 	if err := os.MkdirAll(model, 0o755); err != nil {
 		return fmt.Errorf("make the folder of a base: %w", err)
 	}
-	if err := vocab.Resize(p.Model, model, s.Tokenizer.VocabSize(), rows, false, run.Seed); err != nil {
+	if err := vocab.Resize(p.Model, model, s.Tokenizer.VocabSize(), rows, nil, run.Seed); err != nil {
 		return err
 	}
 	if err := s.Tokenizer.Save(model); err != nil {

@@ -125,7 +125,7 @@ func (v *vocabulary) build(base string, tok *token.Tokenizer, rows []vocab.Row, 
 	if err := os.Chmod(tmp, 0o755); err != nil {
 		return fmt.Errorf("extend the vocabulary: %w", err)
 	}
-	if err := vocab.Resize(base, tmp, tok.VocabSize(), rows, false, seed); err != nil {
+	if err := vocab.Resize(base, tmp, tok.VocabSize(), rows, nil, seed); err != nil {
 		return err
 	}
 	if err := tok.Save(tmp); err != nil {

@@ -16,7 +16,7 @@ import (
 )
 
 func (a *app) fewshot() *cobra.Command {
-	var f runFlags
+	f := runFlags{planFlags: planFlags{preset: "fewshot"}}
 	var shots int
 	var label, in, model string
 	cmd := &cobra.Command{
@@ -45,10 +45,7 @@ without training.`,
 				}
 				return a.addLabel(cmd, model, label, in)
 			}
-			if f.recipe == "" {
-				f.recipe = "fewshot"
-			}
-			f.sets = append([]string{"objective=fewshot"}, f.sets...)
+			f.extra = append(f.extra, "objective="+recipe.ObjectiveFewShot)
 			if shots > 0 {
 				f.sets = append(f.sets, fmt.Sprintf("fewshot.shots=%d", shots))
 			}

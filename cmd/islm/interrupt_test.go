@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/islm-dev/islm/core"
 )
 
 // said is what a running command has printed so far.
@@ -144,4 +147,48 @@ func TestInterruptedRunEndsInTheSameBytes(t *testing.T) {
 	require.Equal(t, exitInterrupted, code, log)
 	require.NotContains(t, log, "f1-score")
 	require.NoError(t, islm(t, "predict", "--model", dir, "--text", "good profit", "--quiet").Run())
+}
+
+// Few-shot rows that are finished are kept: after Ctrl-C, --resume goes on behind
+// them, to the rows and the bytes of a run that was left alone.
+func TestInterruptedFewShotGoesOn(t *testing.T) {
+	work := t.TempDir()
+	t.Setenv("ISLM_HOME", filepath.Join(work, "home"))
+	base, data, dir := filepath.Join(work, "base"), filepath.Join(work, "data"), filepath.Join(work, "interrupted")
+	tinyBERT(t, base, toyWords, 64)
+	writeJSONL(t, filepath.Join(data, "train.jsonl"), toySentences(60, 1))
+	writeJSONL(t, filepath.Join(data, "test.jsonl"), toySentences(60, 3))
+	args := func(out string) []string {
+		return []string{"fewshot", "--base", base, "--data", data, "--out", out, "--shots", "3", "--resume", "--set", "fewshot.splits=2", "--set", "fewshot.pairs=160", "--set", "fewshot.epochs=2", "--set", "train.threads=1"}
+	}
+	rows := func(dir string) []core.FewShotRow {
+		raw, err := os.ReadFile(filepath.Join(dir, "islm", core.FewShotFile))
+		if os.IsNotExist(err) {
+			return nil
+		}
+		require.NoError(t, err)
+		var res core.FewShotResult
+		require.NoError(t, json.Unmarshal(raw, &res))
+		for i := range res.Rows {
+			res.Rows[i].Seconds = 0
+		}
+		return res.Rows
+	}
+	whole := filepath.Join(work, "whole")
+	out, err := islm(t, append(args(whole), "--quiet")...).CombinedOutput()
+	require.NoError(t, err, string(out))
+	want := rows(whole)
+	for _, at := range []int{5, len(want) - 3} { // in the cross-validation, and on the draws
+		code, log, ended := interrupt(t, func(string) bool { return len(rows(dir)) >= at }, args(dir)...)
+		require.False(t, ended, log)
+		require.Equal(t, exitInterrupted, code, log)
+		require.NoFileExists(t, filepath.Join(dir, "model.safetensors"))
+		kept := rows(dir)
+		require.GreaterOrEqual(t, len(kept), at)
+		require.Equal(t, want[:len(kept)], kept)
+	}
+	out, err = islm(t, append(args(dir), "--quiet")...).CombinedOutput()
+	require.NoError(t, err, string(out))
+	require.Equal(t, want, rows(dir))
+	require.Equal(t, weights(t, whole), weights(t, dir))
 }

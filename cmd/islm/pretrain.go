@@ -39,12 +39,11 @@ time, on as much text of another kind, and compares.`,
   islm train --base finance-base --data news/`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if f.recipe == "" {
-				f.recipe = recipe.ObjectivePretrain
-				if tapt {
-					f.recipe = "tapt"
-				}
+			f.preset = recipe.ObjectivePretrain
+			if tapt {
+				f.preset = "tapt"
 			}
+			f.extra = append(f.extra, "objective="+recipe.ObjectivePretrain)
 			for key, on := range map[string]bool{"pretrain.task=on": tapt, "pretrain.scratch=on": scratch, "pretrain.like=" + like: like != ""} {
 				if on {
 					f.extra = append(f.extra, key)

@@ -217,7 +217,7 @@ within a run. --replace takes a whole other tokenizer and transfers the rows.`,
 				if err := newFolder(out); err != nil {
 					return err
 				}
-				if err := vocab.Resize(model, out, fresh.VocabSize(), rows, true, seed); err != nil {
+				if err := vocab.Resize(model, out, fresh.VocabSize(), rows, specials(fresh), seed); err != nil {
 					return err
 				}
 				if err := fresh.Save(out); err != nil {
@@ -254,7 +254,7 @@ within a run. --replace takes a whole other tokenizer and transfers the rows.`,
 			if err := newFolder(out); err != nil {
 				return err
 			}
-			if err := vocab.Resize(model, out, s.Tokenizer.VocabSize(), rows, false, seed); err != nil {
+			if err := vocab.Resize(model, out, s.Tokenizer.VocabSize(), rows, nil, seed); err != nil {
 				return err
 			}
 			if err := s.Tokenizer.Save(out); err != nil {
@@ -322,4 +322,15 @@ func readTerms(path string) ([]sdk.Term, error) {
 		return nil, fmt.Errorf("read terms: %w", err)
 	}
 	return out, nil
+}
+
+// specials are the ids of a tokenizer's special tokens by role.
+func specials(tok *token.Tokenizer) map[string]int32 {
+	out := map[string]int32{}
+	for _, role := range []string{"pad", "unk", "cls", "sep", "mask", "bos", "eos"} {
+		if id, ok := tok.Special(role); ok {
+			out[role] = id
+		}
+	}
+	return out
 }

@@ -249,7 +249,7 @@ func table() []Key {
 
 		{Path: "fewshot.shots", Stage: StageTrain, Default: "8", min: 1, max: maxCount, Help: "Examples of each class that islm fewshot learns from."},
 		{Path: "fewshot.splits", Stage: StageTrain, Default: "10", min: 1, max: 20, Help: "Draws of examples over which methods are compared; the model learns from the first."},
-		{Path: "fewshot.method", Stage: StageTrain, Default: "auto", Values: []string{"auto", "contrastive", "prototype", "probe", "finetune", "pattern"}, Help: "Method of islm fewshot; auto is the best in a cross-validation on the first draw."},
+		{Path: "fewshot.method", Stage: StageTrain, Default: "auto", Values: []string{"auto", "contrastive", "prototype", "probe", "finetune", "pattern"}, Help: "Method of islm fewshot; auto is contrastive, unless another is ahead of it by more than a standard error in a cross-validation on the first draw."},
 		{Path: "fewshot.pairs", Stage: StageTrain, Default: "auto", words: auto, min: 1, max: maxCount, Help: "Pairs of texts that contrastive training is shown; auto is 40 for each example, from 960 to 4800."},
 		{Path: "fewshot.c", Stage: StageTrain, Default: "1", open: true, max: 1e9, Help: "Inverse strength of the logistic regression's penalty, as scikit-learn's C."},
 		{Path: "fewshot.epochs", Stage: StageTrain, Default: "20", min: 1, max: maxCount, Help: "Passes over the few examples in plain fine-tuning and with a pattern."},

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/islm-dev/islm/core/model/hf"
@@ -120,10 +121,11 @@ var perPiece = []string{
 
 // Resize writes the model of folder base into folder out, which must exist, with
 // embeddings of at least size rows: the old ones, then those that rows say. With
-// whole only rows make the new embeddings. Output layers and their biases are made
+// whole, the ids of another tokenizer's special tokens by role, only rows make the
+// new embeddings, and the ids in the configuration are those. Output layers and their biases are made
 // alike. Rows made at random are normal(0, initializer_range), by seed and id; a
 // random bias is 0. The tokenizer is not written.
-func Resize(base, out string, size int, rows []Row, whole bool, seed uint64) error {
+func Resize(base, out string, size int, rows []Row, whole map[string]int32, seed uint64) error {
 	data, err := os.ReadFile(filepath.Join(base, hf.ConfigFile))
 	if err != nil {
 		return fmt.Errorf("resize the vocabulary: %w", err)
@@ -140,8 +142,10 @@ func Resize(base, out string, size int, rows []Row, whole bool, seed uint64) err
 	if err := json.Unmarshal(data, &about); err != nil {
 		return fmt.Errorf("resize the vocabulary: %s: %w", hf.ConfigFile, err)
 	}
-	if !whole {
+	if whole == nil {
 		size = max(size, about.Vocab)
+	} else if err := renumber(config, about.Type, size, whole); err != nil {
+		return fmt.Errorf("resize the vocabulary: %w", err)
 	}
 	spread := 0.02
 	if about.Range != nil {
@@ -152,7 +156,7 @@ func Resize(base, out string, size int, rows []Row, whole bool, seed uint64) err
 		return err
 	}
 	defer weights.Close() //nolint:errcheck // read only
-	r := resizer{old: about.Vocab, size: size, rows: rows, whole: whole, seed: seed, spread: spread}
+	r := resizer{old: about.Vocab, size: size, rows: rows, whole: whole != nil, seed: seed, spread: spread}
 	var entries []safetensors.Entry
 	found := false
 	for _, name := range weights.Names() {
@@ -176,10 +180,13 @@ func Resize(base, out string, size int, rows []Row, whole bool, seed uint64) err
 	if err != nil {
 		return fmt.Errorf("resize the vocabulary: %w", err)
 	}
-	for _, name := range []string{"generation_config.json", filepath.Join(hf.Own, hf.HeadsFile), filepath.Join(hf.Own, hf.HeadWeightsFile)} {
+	for _, name := range []string{generationConfig, filepath.Join(hf.Own, hf.HeadsFile), filepath.Join(hf.Own, hf.HeadWeightsFile)} {
 		data, err := os.ReadFile(filepath.Join(base, name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
+		}
+		if err == nil && whole != nil && name == generationConfig {
+			data, err = renumbered(data, about.Type, size, whole)
 		}
 		if err == nil {
 			err = os.MkdirAll(filepath.Dir(filepath.Join(out, name)), 0o755)
@@ -198,6 +205,45 @@ func Resize(base, out string, size int, rows []Row, whole bool, seed uint64) err
 		return fmt.Errorf("resize the vocabulary: %w", err)
 	}
 	return nil
+}
+
+const generationConfig = "generation_config.json"
+
+// renumber puts the ids of another tokenizer's special tokens, by role, into a
+// configuration that names some. An id that the new vocabulary does not have, of a
+// role that it has no token for, goes.
+func renumber(config map[string]json.RawMessage, kind string, size int, special map[string]int32) error {
+	for key, was := range config {
+		role, ok := strings.CutSuffix(key, "_token_id")
+		if !ok {
+			continue
+		}
+		var old int32
+		single := json.Unmarshal(was, &old) == nil && string(was) != "null"
+		id, ok := special[role]
+		switch {
+		case ok && role == "pad" && single && id != old && (kind == "roberta" || kind == "xlm-roberta"):
+			return fmt.Errorf("the positions of a %s begin behind the padding id %d, the new vocabulary has %d", kind, old, id)
+		case ok:
+			config[key] = json.RawMessage(strconv.Itoa(int(id)))
+		case !single || int(old) >= size:
+			config[key] = json.RawMessage("null")
+		}
+	}
+	return nil
+}
+
+// renumbered is renumber of a file.
+func renumbered(data []byte, kind string, size int, special map[string]int32) ([]byte, error) {
+	var config map[string]json.RawMessage
+	if err := json.Unmarshal(data, &config); err != nil {
+		return nil, fmt.Errorf("%s: %w", generationConfig, err)
+	}
+	if err := renumber(config, kind, size, special); err != nil {
+		return nil, err
+	}
+	text, err := json.MarshalIndent(config, "", "  ")
+	return append(text, '\n'), err
 }
 
 type resizer struct {

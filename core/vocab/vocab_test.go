@@ -70,7 +70,8 @@ func floats(b []byte) (out []float32) {
 
 func TestResize(t *testing.T) {
 	base, out := t.TempDir(), t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(base, "config.json"), []byte(`{"model_type":"bert","vocab_size":3,"own":true,"initializer_range":0.5}`), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(base, "config.json"), []byte(`{"model_type":"bert","vocab_size":3,"own":true,"eos_token_id":2,"bos_token_id":2,"pad_token_id":0,"initializer_range":0.5}`), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(base, "generation_config.json"), []byte(`{"eos_token_id":[2,1],"max_length":20}`), 0o600))
 	data := func(values ...float32) (b []byte) {
 		for _, v := range values {
 			b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
@@ -84,7 +85,7 @@ func TestResize(t *testing.T) {
 		{Name: "bert.embeddings.token_type_embeddings.weight", DType: "F32", Shape: []int64{3, 1}, Data: data(7, 8, 9)},
 	}, nil))
 	rows := []Row{{ID: 3, From: []int32{0, 2}}, {ID: 4, From: []int32{0, 1}, Weights: []float32{0.25, 0.75}}, {ID: 5}}
-	require.NoError(t, Resize(base, out, 6, rows, false, 1))
+	require.NoError(t, Resize(base, out, 6, rows, nil, 1))
 	f, err := safetensors.Open(filepath.Join(out, "model.safetensors"))
 	require.NoError(t, err)
 	defer f.Close()
@@ -103,12 +104,24 @@ func TestResize(t *testing.T) {
 	require.Contains(t, string(config), `"own": true`)
 
 	whole := t.TempDir()
-	require.NoError(t, Resize(base, whole, 2, []Row{{ID: 0, From: []int32{2}}, {ID: 1, From: []int32{0, 1}}}, true, 1))
+	require.NoError(t, Resize(base, whole, 2, []Row{{ID: 0, From: []int32{2}}, {ID: 1, From: []int32{0, 1}}}, map[string]int32{"eos": 1}, 1))
 	g, err := safetensors.Open(filepath.Join(whole, "model.safetensors"))
 	require.NoError(t, err)
 	defer g.Close()
 	e, _ = g.Entry("bert.embeddings.word_embeddings.weight")
 	require.Equal(t, []float32{5, 8, 2, 3}, floats(e.Data))
+	config, err = os.ReadFile(filepath.Join(whole, "config.json"))
+	require.NoError(t, err)
+	for _, want := range []string{`"eos_token_id": 1`, `"bos_token_id": null`, `"pad_token_id": 0`} { // known, beyond the vocabulary, as it was
+		require.Contains(t, string(config), want)
+	}
+	made, err := os.ReadFile(filepath.Join(whole, "generation_config.json"))
+	require.NoError(t, err)
+	require.JSONEq(t, `{"eos_token_id":1,"max_length":20}`, string(made))
+
+	roberta := []byte(`{"model_type":"roberta","vocab_size":3,"pad_token_id":1}`)
+	require.NoError(t, os.WriteFile(filepath.Join(base, "config.json"), roberta, 0o600))
+	require.ErrorContains(t, Resize(base, t.TempDir(), 2, nil, map[string]int32{"pad": 0}, 1), "begin behind the padding id 1")
 }
 
 func TestTransfer(t *testing.T) {
