@@ -24,7 +24,7 @@ func archTarget(r fixtureRow) []recipe.Target {
 	return []recipe.Target{{Has: true, Class: r.Class, Tags: r.Tags, Tokens: r.Tokens}}
 }
 
-var archCases = []string{"roberta", "roberta-label", "roberta-tags", "gpt2", "gpt2-label", "gpt2-tags",
+var archCases = []string{"roberta", "roberta-label", "roberta-tags", "xlm-roberta", "xlm-roberta-label", "gpt2", "gpt2-label", "gpt2-tags",
 	"distilbert", "distilbert-label", "distilbert-tags", "albert", "albert-label", "albert-tags", "llama", "llama-label", "llama-tags", "llama3"}
 
 // Each architecture computes what transformers does: logits, loss, log-losses
@@ -98,7 +98,7 @@ func TestArchitecturesDropout(t *testing.T) {
 						loss, err := m.Loss(in, &Pass{Train: true, Seed: 3, Step: 5}, norms)
 						require.NoError(t, err)
 						if loss == nil {
-							require.Contains(t, []string{"roberta", "distilbert", "albert"}, name, "the last row has no target")
+							require.Contains(t, []string{"roberta", "xlm-roberta", "distilbert", "albert"}, name, "the last row has no target")
 							continue
 						}
 						sum += loss.Item()
