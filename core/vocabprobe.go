@@ -150,7 +150,11 @@ func (p *VocabProbe) measure(ctx context.Context, base *token.Tokenizer, s *voca
 	}
 	res.PiecesPerWord = [2]float64{float64(before) / float64(words), float64(after) / float64(words)}
 	for _, c := range s.Idle {
-		res.Idle = append(res.Idle, IdleTerm{c, "the texts do not hold it: its row would never be trained"})
+		why := "the texts do not hold it: its row would never be trained"
+		if c.Count > 0 {
+			why = fmt.Sprintf("it saves only %d pieces in the texts", c.Saved)
+		}
+		res.Idle = append(res.Idle, IdleTerm{c, why})
 	}
 	found := map[string]int{}
 	for _, a := range s.Added {
