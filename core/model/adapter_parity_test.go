@@ -114,6 +114,46 @@ func TestParityWithPeft(t *testing.T) {
 	}
 }
 
+// peft loads rows of new terms that islm wrote, on the resized base.
+func TestParityOfTermRows(t *testing.T) {
+	python := os.Getenv("ISLM_PARITY_PY")
+	if python == "" {
+		t.Skip("set ISLM_PARITY_PY to a Python with transformers and peft, or run make parity")
+	}
+	for _, name := range []string{"lora-terms", "adalora-terms"} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			var f *fixture
+			inTorch(t, func() {
+				f = loadFixture(t, "peft/"+name, nil)
+				m := mustLoad(t, filepath.Join("testdata", "peft", name), []sdk.HeadSpec{abc}, Options{Base: base, Trained: true})
+				defer m.Close()
+				require.NoError(t, m.Save(dir, abc.Name))
+			})
+			input, err := json.Marshal(map[string]any{"rows": f.raw})
+			require.NoError(t, err)
+			cmd := exec.Command(python, filepath.Join("..", "..", "scripts", "parity", "load_adapter.py"), dir, base)
+			cmd.Stdin = bytes.NewReader(input)
+			var stderr bytes.Buffer
+			cmd.Stderr = &stderr
+			out, err := cmd.Output()
+			require.NoError(t, err, stderr.String())
+			var got struct {
+				Logits [][]float32 `json:"logits"`
+			}
+			require.NoError(t, json.Unmarshal(out, &got))
+			inTorch(t, func() {
+				want, _ := f.tensor(t, "logits")
+				var flat []float32
+				for _, row := range got.Logits {
+					flat = append(flat, row...)
+				}
+				near(t, flat, want, 1e-5, "logits")
+			})
+		})
+	}
+}
+
 // Keys that are missing, have no place or the wrong shape, and what islm cannot
 // compute, are diagnostics.
 func TestBrokenAdapters(t *testing.T) {
@@ -141,6 +181,10 @@ func TestBrokenAdapters(t *testing.T) {
 		"other kind":   {func(c map[string]any) { c["peft_type"] = "LOHA" }, "adapter.config"},
 		"bias":         {func(c map[string]any) { c["bias"] = "all" }, "adapter.config"},
 		"some layers":  {func(c map[string]any) { c["layers_to_transform"] = []int{1} }, "adapter.config"},
+		"rows apart":   {func(c map[string]any) { c["trainable_token_indices"] = []int{96, 98} }, "adapter.vocabulary"},
+		"rows twice":   {func(c map[string]any) { c["trainable_token_indices"] = []int{5, 5} }, "adapter.config"},
+		"other rows":   {func(c map[string]any) { c["trainable_token_indices"] = map[string]any{"lm_head": []int{5}} }, "adapter.config"},
+		"no rows":      {func(c map[string]any) { c["trainable_token_indices"] = []int{5} }, "adapter.missing"},
 		"rank pattern": {func(c map[string]any) { c["rank_pattern"] = map[string]int{"query": 2} }, "adapter.config"},
 	} {
 		t.Run(name, func(t *testing.T) {
