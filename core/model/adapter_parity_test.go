@@ -120,35 +120,66 @@ func TestParityOfTermRows(t *testing.T) {
 	if python == "" {
 		t.Skip("set ISLM_PARITY_PY to a Python with transformers and peft, or run make parity")
 	}
+	said := func(t *testing.T, dir, base string, f *fixture) (out []float32) {
+		input, err := json.Marshal(map[string]any{"rows": f.raw})
+		require.NoError(t, err)
+		cmd := exec.Command(python, filepath.Join("..", "..", "scripts", "parity", "load_adapter.py"), dir, base)
+		cmd.Stdin = bytes.NewReader(input)
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		raw, err := cmd.Output()
+		require.NoError(t, err, stderr.String())
+		var got struct {
+			Logits [][]float32 `json:"logits"`
+		}
+		require.NoError(t, json.Unmarshal(raw, &got))
+		for _, row := range got.Logits {
+			out = append(out, row...)
+		}
+		return out
+	}
 	for _, name := range []string{"lora-terms", "adalora-terms"} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			var f *fixture
 			inTorch(t, func() {
-				f = loadFixture(t, "peft/"+name, nil)
+				f := loadFixture(t, "peft/"+name, nil)
 				m := mustLoad(t, filepath.Join("testdata", "peft", name), []sdk.HeadSpec{abc}, Options{Base: base, Trained: true})
 				defer m.Close()
 				require.NoError(t, m.Save(dir, abc.Name))
-			})
-			input, err := json.Marshal(map[string]any{"rows": f.raw})
-			require.NoError(t, err)
-			cmd := exec.Command(python, filepath.Join("..", "..", "scripts", "parity", "load_adapter.py"), dir, base)
-			cmd.Stdin = bytes.NewReader(input)
-			var stderr bytes.Buffer
-			cmd.Stderr = &stderr
-			out, err := cmd.Output()
-			require.NoError(t, err, stderr.String())
-			var got struct {
-				Logits [][]float32 `json:"logits"`
-			}
-			require.NoError(t, json.Unmarshal(out, &got))
-			inTorch(t, func() {
 				want, _ := f.tensor(t, "logits")
-				var flat []float32
-				for _, row := range got.Logits {
-					flat = append(flat, row...)
-				}
-				near(t, flat, want, 1e-5, "logits")
+				near(t, said(t, dir, base, f), want, 1e-5, "logits")
+			})
+		})
+	}
+	// Other architectures call their word embeddings by other names.
+	plan := recipe.Defaults().Peft
+	plan.Rank = 2
+	for _, model := range []string{"gpt2-label", "distilbert-label", "albert-label", "roberta-label"} {
+		t.Run(model, func(t *testing.T) {
+			dir, base := t.TempDir(), filepath.Join("testdata", "lm", model)
+			inTorch(t, func() {
+				f := loadFixture(t, "lm/"+model, archTarget)
+				m := mustLoad(t, base, []sdk.HeadSpec{abc}, Options{Seed: 4, Adapt: func(cfg *hf.Config) *peft.Config {
+					c := NewAdapter(cfg, recipe.PeftLoRA, &plan, 10)
+					c.Base, c.Rows, c.BaseRows = base, []int32{f.rows[0].IDs[2], f.rows[1].IDs[1]}, cfg.VocabSize
+					return c
+				}})
+				defer m.Close()
+				var want []float32
+				torch.NoGrad(func() {
+					for _, p := range m.Params() {
+						if p.Row() {
+							torch.InitNormal(p.Value, 3, p.Name, 0, 0.5)
+						}
+					}
+					require.NoError(t, m.Save(dir, abc.Name))
+					for k := range f.rows {
+						in, err := m.Input(f.rows[k:k+1], 0)
+						require.NoError(t, err)
+						want = append(want, m.Logits(in, 0).Float32s()...)
+					}
+				})
+				near(t, said(t, dir, base, f), want, 1e-5, "logits")
 			})
 		})
 	}

@@ -356,3 +356,18 @@ func TestNewTermRows(t *testing.T) {
 		})
 	}
 }
+
+// Beside the output layer of a language model, which reads the same rows, they are
+// refused.
+func TestTermRowsBesideLanguageModel(t *testing.T) {
+	plan := recipe.Defaults().Peft
+	inTorch(t, func() {
+		m, diags := Load("testdata/lm/gpt2", []sdk.HeadSpec{{Name: "clm", Kind: sdk.KindCLM}}, Options{Device: torch.CPU, Adapt: func(cfg *hf.Config) *peft.Config {
+			c := NewAdapter(cfg, recipe.PeftLoRA, &plan, 10)
+			c.Rows, c.BaseRows = []int32{5}, cfg.VocabSize
+			return c
+		}})
+		require.Nil(t, m)
+		require.Contains(t, diags.String(), "[adapter.vocabulary]")
+	})
+}
