@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/islm-dev/islm/core/corpus"
@@ -54,6 +55,35 @@ func adapterBaseName(m modelstore.Model) string {
 		return m.Source.ID
 	}
 	return m.Dir
+}
+
+// jobTerms are the new terms of a run whose adapter trains their rows; nil = none.
+func (r *Run) jobTerms() (*recipe.Terms, error) {
+	v := r.data.vocabulary
+	if v == nil || !recipe.HasAdapter(r.plan.Train.Peft) {
+		return nil, nil
+	}
+	cfg, ds := hf.ReadConfig(r.base.Dir)
+	if cfg == nil {
+		return nil, ds.Err()
+	}
+	return &recipe.Terms{IDs: v.ids, Rows: cfg.VocabSize}, nil
+}
+
+// refuseTerms reports language models beside an adapter and new terms: their output
+// layer has a row for each term too, which the adapter would have to hold.
+func refuseTerms(plan *recipe.Plan, heads []sdk.HeadSpec) sdk.Diagnostics {
+	if plan.Vocab.Extend == 0 || plan.Objective == recipe.ObjectiveVocab || !recipe.HasAdapter(plan.Train.Peft) {
+		return nil
+	}
+	for _, h := range heads {
+		if slices.Contains([]string{sdk.KindMLM, sdk.KindCLM, sdk.KindGenerate, sdk.KindPattern}, h.Kind) {
+			return sdk.Diagnostics{{Severity: sdk.Error, Code: "adapter.vocabulary", Path: "vocab.extend",
+				Summary: fmt.Sprintf("head %q is a language model, whose output layer has a row for each new term: an adapter does not hold those", h.Name),
+				Remedy:  "train the adapter on a base that has the terms ('islm vocab extend')"}}
+		}
+	}
+	return nil
 }
 
 // saveBase writes islm/base.json of an adapter run.
@@ -301,7 +331,11 @@ func Merge(ctx context.Context, engine recipe.Engine, dir, out string, stores ..
 	for _, name := range []string{peft.ConfigFile, peft.WeightsFile, filepath.Join(Own, BaseFile)} {
 		copies[filepath.Join(dir, name)] = filepath.Join(tmp, Own, "adapter", name)
 	}
-	for _, from := range []string{base, dir} { // the adapter's own files win
+	tokenizers := []string{base, dir} // the adapter's own files win
+	if len(c.Rows) > 0 {
+		tokenizers = []string{dir} // the base's lack the new terms
+	}
+	for _, from := range tokenizers {
 		for _, name := range tokenizerFiles {
 			copies[filepath.Join(from, name)] = filepath.Join(tmp, name)
 			if from == dir && exists(filepath.Join(from, name)) {
@@ -309,7 +343,7 @@ func Merge(ctx context.Context, engine recipe.Engine, dir, out string, stores ..
 			}
 		}
 	}
-	for _, name := range []string{PlanFile, MetricsFile, ProvenanceFile, LockFile} {
+	for _, name := range []string{PlanFile, MetricsFile, ProvenanceFile, LockFile, VocabFile} {
 		copies[filepath.Join(dir, Own, name)] = filepath.Join(tmp, Own, name)
 	}
 	for from, to := range copies {
@@ -373,6 +407,9 @@ func Unmerge(ctx context.Context, engine recipe.Engine, dir, out string) (*recip
 	}
 	if c.Method == recipe.PeftDoRA {
 		return nil, sdk.Diagnostics{{Severity: sdk.Error, Code: "adapter.unmerge", File: dir, Summary: "DoRA replaces the lengths of the base's weights, which the merged model does not hold any more", Remedy: "use the base " + c.Base + " itself"}}.Err()
+	}
+	if len(c.Rows) > 0 {
+		return nil, sdk.Diagnostics{{Severity: sdk.Error, Code: "adapter.unmerge", File: dir, Summary: "the adapter has rows for new terms, which stand in the place of the base's word embeddings; the merged model does not hold those any more", Remedy: "use the base " + c.Base + " itself"}}.Err()
 	}
 	if err := emptyOut(out); err != nil {
 		return nil, err

@@ -133,6 +133,9 @@ func openData(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 	for i := range d.heads {
 		d.heads[i] = plan.Apply(d.heads[i])
 	}
+	if ds = append(ds, refuseTerms(plan, d.heads)...); ds.HasErrors() {
+		return nil, ds, nil
+	}
 	if plan.Vocab.Extend != 0 {
 		v, extended, more, err := extendVocabulary(ctx, req, tok, c.Train)
 		ds = append(ds, more...)

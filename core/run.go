@@ -293,16 +293,16 @@ func (r *Run) train(ctx context.Context) error {
 		return err
 	}
 	defer w.close()
-	if recipe.HasAdapter(r.plan.Train.Peft) && r.data.base != r.base.Dir {
-		return sdk.Diagnostics{{Severity: sdk.Error, Code: "adapter.vocabulary", Path: "vocab.extend", Summary: "the rows of new terms are no part of an adapter: it would not fit the base that it names",
-			Remedy: "make the extended base a folder of its own ('islm vocab extend'), and train the adapter on that"}}.Err()
+	terms, err := r.jobTerms()
+	if err != nil {
+		return err
 	}
 	past, err := r.jobPast(ctx)
 	if err != nil {
 		return err
 	}
 	outcome, err := r.Engine.Train(ctx, &recipe.Job{
-		Dir: r.folder.Dir, Plan: r.plan, Base: r.data.base, BaseName: adapterBaseName(r.base), Heads: r.data.heads,
+		Dir: r.folder.Dir, Plan: r.plan, Base: r.data.base, BaseName: adapterBaseName(r.base), Heads: r.data.heads, Terms: terms,
 		Train: r.data.loader, Valid: r.data.valid, Test: r.data.test, Injection: r.knowledge.injection(),
 		Teachers: r.jobTeachers(), Past: past, Resume: r.Resume, Threads: r.plan.Train.Threads, ExportDir: r.folder.ExportDir(),
 		Score: r.rating(w), Observe: w.observe,

@@ -31,6 +31,7 @@ type vocabulary struct {
 	dir    string
 	digest string
 	reused bool
+	ids    []int32        // of the new pieces
 	Base   string         `json:"base"` // digest
 	Init   string         `json:"init"`
 	Terms  []vocab.Choice `json:"terms"`
@@ -86,6 +87,9 @@ func extendVocabulary(ctx context.Context, req dataRequest, tok *token.Tokenizer
 		return nil, tok, ds, nil
 	}
 	v := &vocabulary{Init: plan.Vocab.Init, Terms: s.Choices, Pieces: len(s.Added), Words: s.Words, Before: s.Before, After: s.After}
+	for _, a := range s.Added {
+		v.ids = append(v.ids, a.ID)
+	}
 	if v.Base, _, err = report.DigestTree(os.DirFS(req.base), modelFile); err != nil {
 		return nil, nil, ds, fmt.Errorf("digest of the base model: %w", err)
 	}

@@ -50,6 +50,7 @@ type tuning struct {
 	params []*Param
 	maps   []tuned
 	ranks  *ranks // adalora; nil otherwise
+	rows   *rows  // of word embeddings; nil = none
 
 	// Virtual tokens: of ptuning, and of prefix once it is trained, keys and
 	// values of all layers [Tokens, Layers·2·Hidden]; of prompt [Tokens, Hidden].
@@ -252,6 +253,9 @@ func attend(prefixes *torch.Tensor, layer int, key, value *torch.Tensor) (k, v *
 // Adapter reports whether the weight belongs to an adapter.
 func (p *Param) Adapter() bool { return p.tuned }
 
+// Row reports whether the weight is an adapter's rows of word embeddings.
+func (p *Param) Row() bool { return p.tuned && strings.HasSuffix(p.Name, ".trainable_tokens_delta") }
+
 // Tuning describes the model's adapter; nil when it has none.
 func (m *Model) Tuning() *peft.Config {
 	if m.tuning == nil {
@@ -443,7 +447,24 @@ func (m *Model) adapt(c *peft.Config, get func(t hf.Tensor, init initial) *Param
 		first, second := lin("prompt_encoder.transform.0", uniform, int64(c.Projection), h), lin("prompt_encoder.transform.2", uniform, width, int64(c.Projection))
 		t.first, t.second = &first, &second
 	}
+	if len(c.Rows) > 0 {
+		m.adaptRows(own)
+	}
 	return nil
+}
+
+// adaptRows puts the rows of the adapter in the place of those of the word
+// embeddings, with which new ones begin.
+func (m *Model) adaptRows(own func(string, initial, ...int64) *Param) {
+	word, c := m.Encoder.words(), m.tuning.config
+	ids := make([]int64, len(c.Rows))
+	for i, id := range c.Rows {
+		ids[i] = int64(id)
+	}
+	begin := func(w *torch.Tensor, _ uint64, _ string, _ float64) {
+		w.CopyFrom(word.Value.IndexSelect(0, torch.FromInt64(ids, int64(len(ids))).ToDevice(m.device)))
+	}
+	m.tuning.rows = newRows(ids, word, own(rowsName(word), begin, int64(len(ids)), word.Value.Size(1)))
 }
 
 // place is the name of a module within its layer.
@@ -525,8 +546,9 @@ func uniform(w *torch.Tensor, seed uint64, name string, _ float64) {
 // Call it inside torch.NoGrad.
 func (m *Model) Merge() error { return m.merge(false) }
 
-// Unmerge takes the adapter out of weights that it had been merged into. DoRA's
-// cannot be taken out: the lengths of the base's weights are gone.
+// Unmerge takes the adapter out of weights that it had been merged into. DoRA's, and
+// one with rows of word embeddings, cannot be taken out: the lengths of the base's
+// weights, or its rows, are gone.
 func (m *Model) Unmerge() error { return m.merge(true) }
 
 func (m *Model) merge(back bool) error {
@@ -539,6 +561,16 @@ func (m *Model) merge(back bool) error {
 	}
 	if back && t.config.Method == recipe.PeftDoRA {
 		return fmt.Errorf("unmerge: the lengths that dora replaced are gone")
+	}
+	if t.rows != nil {
+		if back {
+			return fmt.Errorf("unmerge: the rows of the word embeddings that were replaced are gone")
+		}
+		scope := torch.Open()
+		word := m.Encoder.words()
+		word.Value.CopyFrom(t.rows.table(word))
+		scope.Close()
+		t.rows.free()
 	}
 	for _, at := range t.maps {
 		scope := torch.Open()

@@ -88,8 +88,14 @@ func (l *loader) adapt() error {
 			return nil
 		}
 	}
+	if len(c.Rows) > 0 && !l.widen(c) {
+		return nil
+	}
 	err := l.m.adapt(c, func(t hf.Tensor, init initial) *Param { return l.adapterParam(t, init) })
 	l.m.Encoder.tune(l.m.tuning)
+	if l.m.tuning.rows != nil {
+		l.m.tuning.rows.whole = l.wholeTable
+	}
 	if l.adapter == nil {
 		return err
 	}

@@ -114,6 +114,77 @@ func TestParityWithPeft(t *testing.T) {
 	}
 }
 
+// peft loads rows of new terms that islm wrote, on the resized base.
+func TestParityOfTermRows(t *testing.T) {
+	python := os.Getenv("ISLM_PARITY_PY")
+	if python == "" {
+		t.Skip("set ISLM_PARITY_PY to a Python with transformers and peft, or run make parity")
+	}
+	said := func(t *testing.T, dir, base string, f *fixture) (out []float32) {
+		input, err := json.Marshal(map[string]any{"rows": f.raw})
+		require.NoError(t, err)
+		cmd := exec.Command(python, filepath.Join("..", "..", "scripts", "parity", "load_adapter.py"), dir, base)
+		cmd.Stdin = bytes.NewReader(input)
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		raw, err := cmd.Output()
+		require.NoError(t, err, stderr.String())
+		var got struct {
+			Logits [][]float32 `json:"logits"`
+		}
+		require.NoError(t, json.Unmarshal(raw, &got))
+		for _, row := range got.Logits {
+			out = append(out, row...)
+		}
+		return out
+	}
+	for _, name := range []string{"lora-terms", "adalora-terms"} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			inTorch(t, func() {
+				f := loadFixture(t, "peft/"+name, nil)
+				m := mustLoad(t, filepath.Join("testdata", "peft", name), []sdk.HeadSpec{abc}, Options{Base: base, Trained: true})
+				defer m.Close()
+				require.NoError(t, m.Save(dir, abc.Name))
+				want, _ := f.tensor(t, "logits")
+				near(t, said(t, dir, base, f), want, 1e-5, "logits")
+			})
+		})
+	}
+	// Other architectures call their word embeddings by other names.
+	plan := recipe.Defaults().Peft
+	plan.Rank = 2
+	for _, model := range []string{"gpt2-label", "distilbert-label", "albert-label", "roberta-label"} {
+		t.Run(model, func(t *testing.T) {
+			dir, base := t.TempDir(), filepath.Join("testdata", "lm", model)
+			inTorch(t, func() {
+				f := loadFixture(t, "lm/"+model, archTarget)
+				m := mustLoad(t, base, []sdk.HeadSpec{abc}, Options{Seed: 4, Adapt: func(cfg *hf.Config) *peft.Config {
+					c := NewAdapter(cfg, recipe.PeftLoRA, &plan, 10)
+					c.Base, c.Rows, c.BaseRows = base, []int32{f.rows[0].IDs[2], f.rows[1].IDs[1]}, cfg.VocabSize
+					return c
+				}})
+				defer m.Close()
+				var want []float32
+				torch.NoGrad(func() {
+					for _, p := range m.Params() {
+						if p.Row() {
+							torch.InitNormal(p.Value, 3, p.Name, 0, 0.5)
+						}
+					}
+					require.NoError(t, m.Save(dir, abc.Name))
+					for k := range f.rows {
+						in, err := m.Input(f.rows[k:k+1], 0)
+						require.NoError(t, err)
+						want = append(want, m.Logits(in, 0).Float32s()...)
+					}
+				})
+				near(t, said(t, dir, base, f), want, 1e-5, "logits")
+			})
+		})
+	}
+}
+
 // Keys that are missing, have no place or the wrong shape, and what islm cannot
 // compute, are diagnostics.
 func TestBrokenAdapters(t *testing.T) {
@@ -141,6 +212,10 @@ func TestBrokenAdapters(t *testing.T) {
 		"other kind":   {func(c map[string]any) { c["peft_type"] = "LOHA" }, "adapter.config"},
 		"bias":         {func(c map[string]any) { c["bias"] = "all" }, "adapter.config"},
 		"some layers":  {func(c map[string]any) { c["layers_to_transform"] = []int{1} }, "adapter.config"},
+		"rows apart":   {func(c map[string]any) { c["trainable_token_indices"] = []int{96, 98} }, "adapter.vocabulary"},
+		"rows twice":   {func(c map[string]any) { c["trainable_token_indices"] = []int{5, 5} }, "adapter.config"},
+		"other rows":   {func(c map[string]any) { c["trainable_token_indices"] = map[string]any{"lm_head": []int{5}} }, "adapter.config"},
+		"no rows":      {func(c map[string]any) { c["trainable_token_indices"] = []int{5} }, "adapter.missing"},
 		"rank pattern": {func(c map[string]any) { c["rank_pattern"] = map[string]int{"query": 2} }, "adapter.config"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -63,6 +63,12 @@ func (m *Model) adapterEntries(architecture, primary string, needsPooler bool) (
 		}
 		entries = append(entries, e)
 	}
+	if r := m.tuning.rows; r != nil && r.whole {
+		word := m.Encoder.words()
+		e := word.Entry()
+		e.Name = c.Prefix() + hf.Prefixed(m.Config.ModelType, tableName(word))
+		entries = append(entries, e)
+	}
 	if c.Method == recipe.PeftPrefix {
 		scope := torch.Open()
 		defer scope.Close()

@@ -36,7 +36,7 @@ func trainAdapter(m *Model) {
 // Adapter folders of Hugging Face peft load, and forward and every gradient equal
 // peft's (of bottlenecks: plain PyTorch's).
 func TestAdaptersEqualPeft(t *testing.T) {
-	for _, name := range []string{"lora", "lora-tags", "rslora", "dora", "adalora", "ia3", "ptuning", "ptuning-tags", "prompt", "prompt-tags", "prefix", "houlsby", "pfeiffer"} {
+	for _, name := range []string{"lora", "lora-tags", "rslora", "dora", "adalora", "ia3", "ptuning", "ptuning-tags", "prompt", "prompt-tags", "prefix", "houlsby", "pfeiffer", "lora-terms", "adalora-terms"} {
 		t.Run(name, func(t *testing.T) {
 			tags := strings.HasSuffix(name, "-tags")
 			inTorch(t, func() {
@@ -136,7 +136,7 @@ func untrainedPrefix(t *testing.T, f *fixture) *Model {
 // A merged adapter computes what it did beside the weights, and the merged weights
 // are peft's.
 func TestMerge(t *testing.T) {
-	for _, name := range []string{"lora", "rslora", "dora", "adalora", "ia3"} {
+	for _, name := range []string{"lora", "rslora", "dora", "adalora", "ia3", "lora-terms", "adalora-terms"} {
 		t.Run(name, func(t *testing.T) {
 			inTorch(t, func() {
 				f := loadFixture(t, "peft/"+name, nil)
@@ -266,5 +266,108 @@ func TestNewPrefixesDiffer(t *testing.T) {
 			squares += float64(x) * float64(x) / float64(len(v))
 		}
 		require.InDelta(t, 1, squares, 0.2)
+	})
+}
+
+// Rows of new terms are saved as they came: the config is the base's, which
+// transformers loads with it, and the rows follow from the adapter alone. A table that
+// peft saved stays whole.
+func TestTermRowsTravel(t *testing.T) {
+	for name, want := range map[string][]int32{"lora-terms": {97, 5, 96}, "adalora-terms": {97}} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			inTorch(t, func() {
+				f := loadFixture(t, "peft/"+name, nil)
+				m := mustLoad(t, filepath.Join("testdata", "peft", name), []sdk.HeadSpec{abc}, Options{Base: base, Trained: true})
+				defer m.Close()
+				require.Equal(t, 98, m.Config.VocabSize)
+				require.NoError(t, m.Save(dir, abc.Name))
+				cfg, diags := hf.ReadConfig(dir)
+				require.Empty(t, diags)
+				require.Equal(t, 96, cfg.VocabSize)
+				c, diags := peft.Read(dir)
+				require.Empty(t, diags)
+				require.Equal(t, want, c.Rows)
+				again := mustLoad(t, dir, []sdk.HeadSpec{abc}, Options{Base: base, Trained: true})
+				defer again.Close()
+				in, err := again.Input(f.rows, 0)
+				require.NoError(t, err)
+				logits, _ := f.tensor(t, "logits")
+				near(t, again.Logits(in, 0).Float32s(), logits, 1e-5, "logits")
+				require.Error(t, again.Unmerge())
+
+				// Merged, it is a plain model of the longer vocabulary.
+				torch.NoGrad(func() { require.NoError(t, again.Merge()) })
+				plain := t.TempDir()
+				require.NoError(t, again.Save(plain, abc.Name))
+				merged := mustLoad(t, plain, []sdk.HeadSpec{abc}, Options{Trained: true})
+				defer merged.Close()
+				in, err = merged.Input(f.rows, 0)
+				require.NoError(t, err)
+				near(t, merged.Logits(in, 0).Float32s(), logits, 1e-5, "logits")
+			})
+		})
+	}
+}
+
+// New rows begin as the base's, so that nothing changes at first, in each
+// architecture; they and no other word embeddings have gradients.
+func TestNewTermRows(t *testing.T) {
+	plan := recipe.Defaults().Peft
+	plan.Rank = 2
+	for _, model := range []string{"gpt2-label", "distilbert-label", "albert-label", "roberta-label"} {
+		t.Run(model, func(t *testing.T) {
+			inTorch(t, func() {
+				f := loadFixture(t, "lm/"+model, archTarget)
+				dir := filepath.Join("testdata", "lm", model)
+				id := f.rows[0].IDs[2]
+				logits := func(opt Options) []float32 {
+					opt.Device, opt.Seed = torch.CPU, 4
+					m := mustLoad(t, dir, []sdk.HeadSpec{abc}, opt)
+					defer m.Close()
+					in, err := m.Input(f.rows, 0)
+					require.NoError(t, err)
+					if opt.Adapt != nil {
+						trainAdapter(m)
+						loss, err := m.Loss(in, &Pass{}, m.Norms(f.rows))
+						require.NoError(t, err)
+						loss.Backward()
+						require.Nil(t, m.Encoder.words().Value.Grad())
+						moved := false
+						for _, p := range m.Params() {
+							if p.Row() {
+								require.Equal(t, []int64{2, m.Encoder.words().Value.Size(1)}, p.Value.Shape())
+								g := p.Value.Grad()
+								moved = g.Select(0, 1).Abs().MaxAll().Item() > 0
+							}
+						}
+						require.True(t, moved)
+					}
+					return m.Logits(in, 0).Float32s()
+				}
+				want := logits(Options{})
+				got := logits(Options{Adapt: func(cfg *hf.Config) *peft.Config {
+					c := NewAdapter(cfg, recipe.PeftLoRA, &plan, 10)
+					c.Rows, c.BaseRows = []int32{id + 1, id}, cfg.VocabSize
+					return c
+				}})
+				require.Equal(t, want, got)
+			})
+		})
+	}
+}
+
+// Beside the output layer of a language model, which reads the same rows, they are
+// refused.
+func TestTermRowsBesideLanguageModel(t *testing.T) {
+	plan := recipe.Defaults().Peft
+	inTorch(t, func() {
+		m, diags := Load("testdata/lm/gpt2", []sdk.HeadSpec{{Name: "clm", Kind: sdk.KindCLM}}, Options{Device: torch.CPU, Adapt: func(cfg *hf.Config) *peft.Config {
+			c := NewAdapter(cfg, recipe.PeftLoRA, &plan, 10)
+			c.Rows, c.BaseRows = []int32{5}, cfg.VocabSize
+			return c
+		}})
+		require.Nil(t, m)
+		require.Contains(t, diags.String(), "[adapter.vocabulary]")
 	})
 }

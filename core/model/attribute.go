@@ -120,8 +120,8 @@ func (m *Model) ends(row *recipe.Encoded, mask int32, n int) (in *Input, full, e
 		return nil, nil, nil, err
 	}
 	torch.NoGrad(func() {
-		full = m.knowledge.embedded(torch.Embedding(bert.word.Value, one.IDs), one)
-		empty = torch.Embedding(bert.word.Value, torch.FromInt64([]int64{int64(mask)}, 1, 1).ToDevice(m.device))
+		full = m.knowledge.embedded(bert.lookup(one.IDs), one)
+		empty = bert.lookup(torch.FromInt64([]int64{int64(mask)}, 1, 1).ToDevice(m.device))
 	})
 	return in, full, empty, nil
 }

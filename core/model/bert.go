@@ -101,6 +101,8 @@ func (b *Bert) Params() []*Param { return b.params }
 
 func (b *Bert) tune(t *tuning) { b.tuning = t }
 
+func (b *Bert) words() *Param { return b.word }
+
 // Hidden is the size of a vector.
 func (b *Bert) Hidden() int { return b.cfg.HiddenSize }
 
@@ -110,14 +112,9 @@ func (b *Bert) Tie() *Param {
 	return b.word
 }
 
-// lookup takes word embeddings. Where a head decodes with them, their gradient
-// is one of all rows in some steps and of few in others; a view keeps it from
-// being counted by rows, which Adam can only do in each step or in none.
+// lookup takes word embeddings [B, T, width].
 func (b *Bert) lookup(ids *torch.Tensor) *torch.Tensor {
-	if b.tied {
-		return torch.Embedding(b.word.Value.Alias(), ids)
-	}
-	return torch.Embedding(b.word.Value, ids)
+	return b.tuning.words(b.word, b.tied, ids)
 }
 
 // embed gives the output of the embedding layer, before dropout: [B, T, Hidden],

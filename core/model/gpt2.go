@@ -62,6 +62,8 @@ func (g *GPT2) Params() []*Param { return g.params }
 
 func (g *GPT2) tune(t *tuning) { g.tuning = t }
 
+func (g *GPT2) words() *Param { return g.word }
+
 // Hidden is the size of a vector.
 func (g *GPT2) Hidden() int { return g.cfg.HiddenSize }
 
@@ -72,10 +74,7 @@ func (g *GPT2) Tie() *Param {
 }
 
 func (g *GPT2) lookup(ids *torch.Tensor) *torch.Tensor {
-	if g.tied {
-		return torch.Embedding(g.word.Value.Alias(), ids) // as Bert.lookup says
-	}
-	return torch.Embedding(g.word.Value, ids)
+	return g.tuning.words(g.word, g.tied, ids)
 }
 
 // embed gives the output of the embedding layer, before dropout [B, T, Hidden].

@@ -83,15 +83,13 @@ func (l *Llama) Tie() *Param {
 
 func (l *Llama) tune(t *tuning) { l.tuning = t }
 
+func (l *Llama) words() *Param { return l.word }
+
 // embed gives the output of the embedding layer [B, T, Hidden].
 func (l *Llama) embed(in *Input) *torch.Tensor {
 	x := in.words
-	switch {
-	case x != nil:
-	case l.tied:
-		x = torch.Embedding(l.word.Value.Alias(), in.IDs) // as Bert.lookup says
-	default:
-		x = torch.Embedding(l.word.Value, in.IDs)
+	if x == nil {
+		x = l.tuning.words(l.word, l.tied, in.IDs)
 	}
 	if in.cache.filled() == 0 {
 		x = l.tuning.prompted(x)

@@ -143,6 +143,8 @@ type loader struct {
 	adapter  *adapterFile      // nil when the folder is none
 	m        *Model
 	diags    sdk.Diagnostics
+
+	wholeTable bool // the adapter holds word embeddings of its own
 }
 
 func (l *loader) fail(code, file, summary string) {

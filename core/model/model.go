@@ -41,7 +41,10 @@ type Encoder interface {
 	// Tie gives the word embeddings [V, Hidden] to a language-model head that
 	// decodes with them.
 	Tie() *Param
-	// tune gives the virtual tokens of an adapter, nil for none.
+	// words are the word embeddings [V, width].
+	words() *Param
+	// tune gives what an adapter adds before the layers (virtual tokens, rows of new
+	// terms), nil for none.
 	tune(t *tuning)
 }
 
@@ -305,6 +308,10 @@ func (m *Model) Close() {
 	if m.tuning != nil && m.tuning.ranks != nil {
 		m.tuning.ranks.free()
 		m.tuning.ranks = nil
+	}
+	if m.tuning != nil && m.tuning.rows != nil {
+		m.tuning.rows.free()
+		m.tuning.rows = nil
 	}
 	m.params = nil
 }

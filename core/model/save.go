@@ -48,6 +48,7 @@ func (m *Model) Save(dir, primary string) error {
 	}
 
 	cfg.Requires = append(cfg.Requires, m.knowledge.requires()...)
+	m.baseConfig(cfg)
 	var main, own, injected []safetensors.Entry
 	var description []byte // of the adapter
 	if m.tuning != nil {

@@ -16,6 +16,7 @@ type Job struct {
 	Base      string // Hugging Face folder of the base model
 	BaseName  string // how an adapter names its base: a hub id or a folder; "" = Base
 	Heads     []sdk.HeadSpec
+	Terms     *Terms // new pieces of Base, whose rows an adapter trains; nil = none
 	Train     Loader
 	Valid     Source     // nil when there is none
 	Test      Source     // nil when there is none
@@ -31,6 +32,15 @@ type Job struct {
 	// Observe hears everything that happens, in order, on one goroutine. Nil
 	// is allowed.
 	Observe func(Event)
+}
+
+// Terms are pieces that a base has been given beyond those of the model that an
+// adapter names as its base.
+type Terms struct {
+	IDs []int32
+	// Rows is the number of rows of that model's word embeddings. An id may lie below
+	// it: some models have rows that their tokenizer does not use.
+	Rows int
 }
 
 // Teacher is a model whose answers a student learns.

@@ -83,6 +83,32 @@ func HasAdapter(method string) bool {
 	return !slices.Contains([]string{"", PeftOff, PeftBitFit}, method)
 }
 
+// TrainsTerms reports whether the method trains the rows that vocab.extend gives new
+// terms beside weights of its own: the LoRA family, whose configs have
+// trainable_token_indices in peft.
+func TrainsTerms(method string) bool {
+	return slices.Contains([]string{PeftLoRA, PeftRSLoRA, PeftDoRA, PeftAdaLoRA}, method)
+}
+
+// checkTerms refuses new terms beside adapters that have no place for their rows.
+// A stage that only makes a base trains no adapter; few-shot methods, pre-training and
+// continued models say themselves what they refuse.
+func (r *resolver) checkTerms(at func(string) place) {
+	p := r.plan
+	if p.Vocab.Extend == 0 || !HasAdapter(p.Train.Peft) || TrainsTerms(p.Train.Peft) ||
+		slices.Contains([]string{ObjectiveVocab, ObjectiveFewShot, ObjectivePretrain, ObjectiveContinue}, p.Objective) {
+		return
+	}
+	why := fmt.Sprintf("adapters of the kind %s have no place for the rows of new terms", p.Train.Peft)
+	if origin := p.Origin["vocab.extend"]; strings.HasPrefix(origin, "advice of ") {
+		p.Vocab.Extend = 0
+		r.ds.Add(sdk.Diagnostic{Severity: sdk.Warning, Code: "adapter.vocabulary", Path: "vocab.extend", Summary: "the " + origin + " on vocab.extend is left aside: " + why})
+		return
+	}
+	r.report(at("vocab.extend"), &problem{code: "adapter.vocabulary", summary: why, index: -1,
+		remedy: "set train.peft to lora, rslora, dora or adalora, or train the adapter on a base that has the terms ('islm vocab extend')"})
+}
+
 // PeftRates is a learning rate of a method to begin with, and one of its heads, 0 =
 // the same: what did best of a few on the validation rows of Financial PhraseBank
 // with MiniLM (bench/methods). Each is far above that of full tuning. ok is false for

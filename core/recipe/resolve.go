@@ -554,6 +554,7 @@ func (r *resolver) whole() {
 	r.checkContinue(at)
 	r.checkGenerate(at)
 	r.checkFewShot(at)
+	r.checkTerms(at)
 	r.checkRate()
 	for _, name := range slices.Sorted(maps.Keys(p.Heads)) {
 		h := p.Heads[name]

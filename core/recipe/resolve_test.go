@@ -164,6 +164,7 @@ func TestProblems(t *testing.T) {
 		"unknown adapters":    {"", []string{"train.peft=lorra"}, []string{`train.peft cannot be "lorra"` + "\n" + `    remedy: did you mean "lora"?`}},
 		"frozen adapters":     {"", []string{"train.peft=lora", "train.lr=1e-3", "train.freeze=embeddings"}, []string{`train.peft=lora freezes the encoder`}},
 		"thaw what":           {"", []string{"train.unfreeze_every=2"}, []string{`train.unfreeze_every wants something frozen`}},
+		"rows of terms":       {"", []string{"train.peft=ia3", "train.lr=1e-2", "vocab.extend=all"}, []string{`error[adapter.vocabulary] --set:vocab.extend: adapters of the kind ia3 have no place for the rows of new terms`}},
 		"adalora's shares":    {"", []string{"train.peft=adalora", "train.lr=1e-3", "peft.warmup=0.6", "peft.final=0.4"}, []string{`leave no steps in which ranks fall`}},
 		"schema":              {"schema: islm/plan.v9\n", nil, []string{`unknown schema "islm/plan.v9"`}},
 		"head's key":          {"heads: {sentiment: {los: bce}}\n", nil, []string{`did you mean "heads.sentiment.loss"?`}},
@@ -406,4 +407,26 @@ func TestPeftRate(t *testing.T) {
 			t.Errorf("%s: has a rate to begin with: %v", method, ok)
 		}
 	}
+}
+
+// New terms go with the LoRA family; a plugin's advice on them gives way to another
+// adapter that the user chose, and an error is said where the user asked for both.
+func TestPeftTerms(t *testing.T) {
+	for _, method := range PeftMethods() {
+		_, ds := Resolve(Sources{Sets: []string{"train.peft=" + method, "train.lr=1e-2", "vocab.extend=200"}})
+		require.Equal(t, HasAdapter(method) && !TrainsTerms(method), strings.Contains(ds.String(), "adapter.vocabulary"), "%s: %s", method, ds)
+		require.Equal(t, HasAdapter(method) && !TrainsTerms(method), ds.HasErrors(), method)
+
+		advised := Sources{Advice: []Advice{{Domain: "finance", Values: map[string]any{"vocab.extend": 200}}}, Sets: []string{"train.peft=" + method, "train.lr=1e-2"}}
+		plan, ds := Resolve(advised)
+		require.NoError(t, ds.Err(), method)
+		if HasAdapter(method) && !TrainsTerms(method) {
+			require.Contains(t, ds.String(), "left aside")
+			require.Zero(t, plan.Vocab.Extend)
+		} else {
+			require.Equal(t, 200, plan.Vocab.Extend)
+		}
+	}
+	_, ds := Resolve(Sources{Sets: []string{"objective=vocab", "train.peft=ia3", "train.lr=1e-2", "vocab.extend=200"}})
+	require.False(t, ds.HasErrors(), ds.String())
 }

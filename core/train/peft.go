@@ -28,6 +28,9 @@ func (t *trainer) newAdapter(steps int) func(*hf.Config) *peft.Config {
 		if c.Base == "" {
 			c.Base = t.job.Base
 		}
+		if x := t.job.Terms; x != nil {
+			c.Rows, c.BaseRows = x.IDs, x.Rows
+		}
 		return c
 	}
 }
@@ -82,6 +85,9 @@ type moves struct {
 	done  bool
 }
 
+// termRows are the rows of new terms.
+const termRows = "new terms"
+
 // group names what a weight is part of: a head, an adapter's kind of weight, the
 // biases, what knowledge adds.
 func group(p *model.Param) string {
@@ -91,6 +97,9 @@ func group(p *model.Param) string {
 	case p.Knowledge():
 		return "knowledge"
 	case p.Adapter():
+		if p.Row() {
+			return termRows
+		}
 		for _, kind := range []string{"lora_A", "lora_B", "lora_E", "lora_magnitude_vector", "ia3_l", "adapter.down", "adapter.up"} {
 			if strings.Contains(p.Name, "."+kind) {
 				return kind
@@ -134,6 +143,10 @@ func (t *trainer) checkMoves(norms []float64, lr float64) error {
 				labelled = norms[i] > 0
 			}
 		}
+		if g == termRows {
+			// Texts of the first steps may hold none of the terms.
+			labelled = t.termsSeen()
+		}
 		if lr > 0 && labelled {
 			m.steps[g]++
 		}
@@ -142,6 +155,9 @@ func (t *trainer) checkMoves(norms []float64, lr float64) error {
 	var still []string
 	for _, p := range t.model.Params() {
 		g := group(p)
+		if g == termRows && m.steps[g] == 0 {
+			continue
+		}
 		if was := m.start[g][p.Name]; was != nil && string(was) != string(p.Value.Bytes()) {
 			delete(m.start, g)
 		}
@@ -156,4 +172,16 @@ func (t *trainer) checkMoves(norms []float64, lr float64) error {
 	}
 	slices.Sort(still)
 	return fmt.Errorf("after %d steps the weights of %s have not moved: nothing trains them; check train.lr, peft.targets and the labels", stepsToMove, strings.Join(still, ", "))
+}
+
+// termsSeen reports whether the rows of new terms have a gradient in this step.
+func (t *trainer) termsSeen() bool {
+	scope := torch.Open()
+	defer scope.Close()
+	for _, p := range t.model.Params() {
+		if g := p.Value.Grad(); p.Row() && g != nil && g.Abs().MaxAll().Item() > 0 {
+			return true
+		}
+	}
+	return false
 }

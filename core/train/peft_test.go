@@ -5,6 +5,7 @@ package train
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -150,4 +151,76 @@ func TestGradualUnfreezing(t *testing.T) {
 	_, err = Engine{}.Train(t.Context(), again)
 	require.NoError(t, err)
 	require.Equal(t, digest(t, filepath.Join(whole.ExportDir, hf.WeightsFile)), digest(t, filepath.Join(again.ExportDir, hf.WeightsFile)))
+}
+
+// Rows of new terms are trained beside LoRA: they move and no other word embeddings do,
+// a killed run ends in the same bytes, and the folder predicts the same. Terms that no
+// text holds keep their rows, and do not end the run.
+func TestPeftTerms(t *testing.T) {
+	_, all := loadTrajectory(t)
+	seen, unseen := all[0].IDs[1], int32(-1)
+	used := map[int32]bool{}
+	for _, r := range all {
+		for _, id := range r.IDs {
+			used[id] = true
+		}
+	}
+	for id := range int32(96) {
+		if !used[id] {
+			unseen = id
+		}
+	}
+	job := func(ids ...int32) *recipe.Job {
+		p := peftPlan(recipe.PeftLoRA)
+		p.Train.WeightDecay = 0
+		j := newJob(t, p, all[:48])
+		j.Valid = &rows{all: all[48:64], size: 8}
+		j.Terms = &recipe.Terms{IDs: ids, Rows: 96}
+		return j
+	}
+	values := func(j *recipe.Job) (rows []byte, width int) {
+		f, err := safetensors.Open(filepath.Join(j.ExportDir, peft.WeightsFile))
+		require.NoError(t, err)
+		defer f.Close()
+		e, ok := f.Entry("base_model.model.bert.embeddings.word_embeddings.token_adapter.trainable_tokens_delta")
+		require.True(t, ok)
+		for _, name := range f.Names() {
+			require.NotContains(t, name, "base_layer")
+		}
+		return slices.Clone(e.Data), 4 * int(e.Shape[1])
+	}
+	was, err := safetensors.Open(filepath.Join(base, hf.WeightsFile))
+	require.NoError(t, err)
+	defer was.Close()
+	table, ok := was.Entry("embeddings.word_embeddings.weight")
+	require.True(t, ok)
+	old := func(id int32, width int) []byte { return table.Data[int(id)*width : (int(id)+1)*width] }
+
+	whole := job(seen)
+	out, err := Engine{}.Train(t.Context(), whole)
+	require.NoError(t, err)
+	got, width := values(whole)
+	require.Len(t, got, width)
+	require.NotEqual(t, old(seen, width), got)
+
+	again := job(seen)
+	again.Resume = true
+	killed, _ := trainKilled(t, again, 5, 0)
+	require.True(t, killed)
+	_, err = Engine{}.Train(t.Context(), again)
+	require.NoError(t, err)
+	require.Equal(t, digest(t, filepath.Join(whole.ExportDir, peft.WeightsFile)), digest(t, filepath.Join(again.ExportDir, peft.WeightsFile)))
+
+	said, err := Engine{}.Predict(t.Context(), &recipe.PredictJob{Model: whole.ExportDir, Base: base, Heads: whole.Heads, Rows: whole.Valid, Precision: "fp32", Device: "cpu", Threads: 1})
+	require.NoError(t, err)
+	for i := range said {
+		require.InDeltaSlice(t, out.After[i].Heads[0].Scores, said[i].Heads[0].Scores, 1e-5)
+	}
+
+	require.NotEqual(t, int32(-1), unseen)
+	idle := job(unseen)
+	_, err = Engine{}.Train(t.Context(), idle)
+	require.NoError(t, err)
+	got, width = values(idle)
+	require.Equal(t, old(unseen, width), got)
 }

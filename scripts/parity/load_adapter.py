@@ -20,12 +20,15 @@ tags = task in ("TOKEN_CLS", "QUESTION_ANS")
 auto = {"TOKEN_CLS": AutoModelForTokenClassification, "QUESTION_ANS": AutoModelForQuestionAnswering,
         "CAUSAL_LM": AutoModelForCausalLM}.get(task, AutoModelForSequenceClassification)
 inner = auto.from_pretrained(base, config=config, dtype=torch.float32, attn_implementation="eager")
+rows = getattr(PeftConfig.from_pretrained(folder), "trainable_token_indices", None) or []
+rows = [i for ids in rows.values() for i in ids] if isinstance(rows, dict) else rows
+if rows and max(rows) >= inner.config.vocab_size: inner.resize_token_embeddings(max(rows) + 1, mean_resizing=False)
 with warnings.catch_warnings():
     warnings.filterwarnings("error", message=".*(missing|unexpected) adapter keys.*")
     model = PeftModel.from_pretrained(inner, folder).eval()
 names = set(load_peft_weights(folder))
 have = {n.replace(".default", "").replace(".modules_to_save", "").replace("lora_magnitude_vector.weight", "lora_magnitude_vector")
-        for n, _ in model.named_parameters()} | {"prompt_embeddings"}
+        for n, _ in model.named_parameters(remove_duplicate=False)} | {"prompt_embeddings"}
 assert names <= have, names - have
 virtual = getattr(model.peft_config["default"], "num_virtual_tokens", 0) if model.peft_config["default"].peft_type == "PROMPT_TUNING" else 0
 # peft's own forward of heads of answers takes token types and does not pass them on.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -45,6 +46,12 @@ type Config struct {
 
 	Bottleneck int // houlsby, pfeiffer
 	Act        string
+
+	// Rows are ids whose rows of the word embeddings the adapter holds in place of the
+	// base's, in the order of the file: peft's trainable_token_indices. Those of new
+	// terms lie beyond the base's table, which has BaseRows rows. Nil = none.
+	Rows     []int32
+	BaseRows int
 
 	// AdaLoRA.
 	TargetRank           int
@@ -173,6 +180,11 @@ func (c *Config) Encode() ([]byte, error) {
 		}
 		f.FanInOut = &c.FanInOut
 	}
+	if len(c.Rows) > 0 {
+		if f.Tokens, err = json.Marshal(c.Rows); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case c.LowRank():
 		rs, dora := c.Method == recipe.PeftRSLoRA, c.Method == recipe.PeftDoRA
@@ -255,10 +267,15 @@ func Read(dir string) (*Config, sdk.Diagnostics) {
 	default:
 		return nil, bad("peft_type", fmt.Sprintf("adapters of type %q are not supported", f.Type), "supported: LORA, ADALORA, IA3, PREFIX_TUNING, PROMPT_TUNING, and islm's bottlenecks")
 	}
-	for key, raw := range map[string]json.RawMessage{"trainable_token_indices": f.Tokens, "layers_to_transform": f.Layers, "exclude_modules": f.Exclude, "target_parameters": f.Parameters, "alpha_pattern": f.Alphas} {
+	for key, raw := range map[string]json.RawMessage{"layers_to_transform": f.Layers, "exclude_modules": f.Exclude, "target_parameters": f.Parameters, "alpha_pattern": f.Alphas} {
 		if text := string(bytes.TrimSpace(raw)); text != "" && text != "null" && text != "{}" && text != "[]" {
 			diags = append(diags, bad(key, key+" is not supported", "")...)
 		}
+	}
+	if c.Rows, err = rowsOf(f.Tokens); err != nil {
+		diags = append(diags, bad("trainable_token_indices", "trainable_token_indices: "+err.Error(), "")...)
+	} else if c.Rows != nil && !c.LowRank() {
+		diags = append(diags, bad("trainable_token_indices", "trainable_token_indices is supported for LoRA and AdaLoRA only", "")...)
 	}
 	if text := string(bytes.TrimSpace(f.Ranks)); text != "" && text != "null" && text != "{}" {
 		if c.Method != recipe.PeftAdaLoRA {
@@ -320,4 +337,36 @@ func set[T any](into *T, from *T) {
 	if from != nil {
 		*into = *from
 	}
+}
+
+// rowsOf reads trainable_token_indices: a list of ids, or a map with one from the name
+// of the word embeddings.
+func rowsOf(raw json.RawMessage) ([]int32, error) {
+	raw = bytes.TrimSpace(raw)
+	if len(raw) == 0 || string(raw) == "null" {
+		return nil, nil
+	}
+	var rows []int32
+	if raw[0] == '{' {
+		var byModule map[string][]int32
+		if err := json.Unmarshal(raw, &byModule); err != nil {
+			return nil, fmt.Errorf("it is no map from modules to lists of ids: %w", err)
+		}
+		for module, ids := range byModule {
+			if len(byModule) > 1 || !ends(module, []string{"word_embeddings", "wte", "embed_tokens"}) {
+				return nil, fmt.Errorf("rows of %s are not supported, only those of the word embeddings", strings.Join(slices.Sorted(maps.Keys(byModule)), ", "))
+			}
+			rows = ids
+		}
+	} else if err := json.Unmarshal(raw, &rows); err != nil {
+		return nil, fmt.Errorf("it is no list of ids: %w", err)
+	}
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	sorted := slices.Sorted(slices.Values(rows))
+	if sorted[0] < 0 || len(slices.Compact(sorted)) < len(rows) {
+		return nil, errors.New("an id is below 0 or named twice")
+	}
+	return rows, nil
 }
