@@ -110,8 +110,8 @@ func (r *resolver) checkTerms(at func(string) place) {
 }
 
 // PeftRates is a learning rate of a method to begin with, and one of its heads, 0 =
-// the same: what did best of a few on the validation rows of Financial PhraseBank
-// with MiniLM (bench/methods). Each is far above that of full tuning. ok is false for
+// the same: what does well on the validation rows of Financial PhraseBank with
+// MiniLM (bench/methods). Each is far above that of full tuning. ok is false for
 // what trains no small part.
 func PeftRates(method string) (lr, head float64, ok bool) {
 	switch method {
