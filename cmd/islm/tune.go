@@ -98,10 +98,8 @@ func (a *app) runTune(cmd *cobra.Command, f *tuning) error {
 		return err
 	}
 	t := newTrials(f, plan, train)
-	for _, u := range []map[string]string{space.Random(plan.Seed, 0)} { // keys are checked before anything is trained
-		if _, err := t.recipe(u, 0, 0); err != nil {
-			return err
-		}
+	if err := t.check(space); err != nil { // before anything is trained
+		return err
 	}
 	study := &tune.Study{Space: space, Method: f.method, Trials: f.trials, Seed: plan.Seed, Round: f.round, Parallel: t.atOnce, Budgets: f.budgets,
 		File: filepath.Join(f.out, "trials.json"), Run: t.run, Done: func(x tune.Trial) {
@@ -207,6 +205,44 @@ func fitting(memory, free int64, cores, threads int) int {
 		return 1
 	}
 	return max(1, min(cores/threads, int(float64(free)*0.9/float64(memory))))
+}
+
+// check refuses keys that no recipe has, and objectives that no trial could train.
+func (t *trials) check(space tune.Space) error {
+	values := space.Random(t.plan.Seed, 0)
+	first, err := t.recipe(values, 0, 0)
+	if err != nil {
+		return err
+	}
+	ds := checkSearched(first)
+	for _, d := range space {
+		for _, choice := range d.Choices {
+			if d.Key != "objective" || ds.HasErrors() {
+				continue
+			}
+			some := maps.Clone(values)
+			some[d.Key] = choice
+			if p, err := t.recipe(some, 0, 0); err == nil { // else the trial says what is wrong
+				ds = append(ds, checkSearched(p)...)
+			}
+		}
+	}
+	return ds.Err()
+}
+
+// checkSearched is core.CheckTrained in the words of a search.
+func checkSearched(plan *recipe.Plan) sdk.Diagnostics {
+	ds := core.CheckTrained(plan)
+	for i := range ds {
+		ds[i].Code = "tune.objective"
+		if plan.Objective == recipe.ObjectiveFewShot {
+			ds[i].Detail = "A trial needs a score of the validation data; the rows that a few-shot run scores are those of the test data."
+			ds[i].Remedy = "islm fewshot, which chooses the method without the test data; give it one value after the other by --set"
+		} else {
+			ds[i].Remedy = "search over a recipe with the objective finetune, distill, continue or pretrain"
+		}
+	}
+	return ds
 }
 
 // recipe is the complete plan of a trial.

@@ -141,3 +141,20 @@ func TestThreadsOfTrials(t *testing.T) {
 		}
 	}
 }
+
+// What no trial could train is refused before the first one.
+func TestTuneObjectives(t *testing.T) {
+	for _, c := range []struct{ sets, space, want string }{
+		{"objective=fewshot", "{fewshot.c: [0.1, 1]}", "islm fewshot"},
+		{"objective=vocab vocab.extend=5", "{train.lr: [0.1, 1]}", "objective finetune, distill"},
+		{"", "{objective: [finetune, fewshot]}", "islm fewshot"},
+		{"", "{train.learning: [1, 2]}", "train.learning"},
+	} {
+		tr, _ := fakeTrials(t, &tuning{parallel: 1}, 0, strings.Fields(c.sets)...)
+		require.ErrorContains(t, tr.check(searchSpace(t, c.space)), c.want, c.sets)
+	}
+	for _, o := range []string{"finetune", "pretrain", "continue"} {
+		tr, _ := fakeTrials(t, &tuning{parallel: 1}, 0, "objective="+o)
+		require.NoError(t, tr.check(searchSpace(t, "{train.lr: [0.1, 1]}")), o)
+	}
+}

@@ -56,8 +56,8 @@ func newTrainer(job *recipe.Job) *trainer {
 }
 
 func (t *trainer) train(ctx context.Context) (*recipe.Outcome, error) {
-	if o := t.job.Plan.Objective; o != "" && !slices.Contains([]string{"finetune", recipe.ObjectiveDistill, recipe.ObjectiveContinue, recipe.ObjectivePretrain}, o) {
-		return nil, fmt.Errorf("train: objective %q is not part of this version", o)
+	if o := t.job.Plan.Objective; !recipe.Trained(o) {
+		return nil, fmt.Errorf("train: the objective %q is not one training", o)
 	}
 	defer t.close()
 	if err := t.prepare(); err != nil {
