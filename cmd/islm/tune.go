@@ -101,20 +101,23 @@ func (a *app) runTune(cmd *cobra.Command, f *tuning) error {
 	if err := t.check(space); err != nil { // before anything is trained
 		return err
 	}
-	study := &tune.Study{Space: space, Method: f.method, Trials: f.trials, Seed: plan.Seed, Round: f.round, Parallel: t.atOnce, Budgets: f.budgets,
+	if t.inputs, err = t.digests(cmd.Context(), run, space); err != nil {
+		return err
+	}
+	study := &tune.Study{Inputs: t.inputs, Space: space, Method: f.method, Trials: f.trials, Seed: plan.Seed, Round: f.round, Parallel: t.atOnce, Budgets: f.budgets,
 		File: filepath.Join(f.out, "trials.json"), Run: t.run, Done: func(x tune.Trial) {
 			a.say("trial %d: %.4f  %s %s", x.ID, x.Score, describe(x.Values), x.Error)
 		}}
 	if f.parallel == 0 {
 		machine := libtorch.Probe()
 		if err := t.fit(cmd.Context(), study, machine.Cores, func() int64 { return libtorch.Probe().MemoryFree }); err != nil {
-			return err
+			return t.differs(err)
 		}
 		a.say("%d trials at once", t.atOnce)
 	}
 	all, err := study.Search(cmd.Context())
 	if err != nil {
-		return err
+		return t.differs(err)
 	}
 	ranked := tune.Ranked(all)
 	if len(ranked) == 0 {
@@ -167,6 +170,7 @@ type trials struct {
 	// from how many fit, so that all trials of a search, the first one too, are
 	// computed alike on every machine.
 	threads int
+	inputs  map[string]string // of the study
 }
 
 func newTrials(f *tuning, plan *recipe.Plan, train func(ctx context.Context, recipeFile, out string) error) *trials {
@@ -243,6 +247,73 @@ func checkSearched(plan *recipe.Plan) sdk.Diagnostics {
 		}
 	}
 	return ds
+}
+
+// digests are those of what the trials depend on besides their values. Where the
+// space names models or data, the content of each of its choices counts.
+func (t *trials) digests(ctx context.Context, run *core.Run, space tune.Space) (map[string]string, error) {
+	plans := []*recipe.Plan{t.plan}
+	without := t.free(space)
+	for _, d := range space {
+		if !core.Placed(d.Key) || len(d.Choices) == 0 {
+			continue
+		}
+		var each []*recipe.Plan
+		for _, p := range plans {
+			for _, choice := range d.Choices {
+				next, ds := recipe.Resolve(recipe.Sources{File: &recipe.File{Name: "plan of the search", Data: p.YAML()}, Sets: []string{"domain.advice=off", d.Key + "=" + choice}})
+				if err := ds.Err(); err != nil {
+					return nil, err
+				}
+				each = append(each, next)
+			}
+		}
+		plans = each
+	}
+	return run.Inputs(ctx, without, plans...)
+}
+
+// free are the keys that may differ between the runs of a study: what is searched,
+// what rungs set, and the threads, which change rounding alone.
+func (t *trials) free(space tune.Space) []string {
+	keys := []string{"train.threads", "domain.advice"}
+	for _, d := range space {
+		keys = append(keys, d.Key)
+	}
+	if t.method == tune.Halving || t.method == tune.ASHA {
+		keys = append(keys, "train.epochs", "train.steps")
+	}
+	return keys
+}
+
+// differs says of tune.OtherInputs what is another, as far as the recipe of the trial
+// tells.
+func (t *trials) differs(err error) error {
+	var other *tune.OtherInputs
+	if !errors.As(err, &other) {
+		return err
+	}
+	d := sdk.Diagnostic{Severity: sdk.Error, Code: "tune.inputs-differ", File: other.File,
+		Summary: "the search was begun with other inputs: " + strings.Join(other.Names, ", ") + "; its scores cannot be held against those of this one",
+		Remedy:  "repeat the command that began it, with the same recipe, base and data, or choose another --out"}
+	file := filepath.Join(t.out, fmt.Sprintf("trial-%04d.yaml", other.Trial.ID))
+	if data, err := os.ReadFile(file); err == nil {
+		was, ds := recipe.Parse(file, data)
+		is, err := t.recipe(other.Trial.Values, other.Trial.Budget, 0)
+		if ds.HasErrors() || err != nil {
+			return sdk.Diagnostics{d}.Err()
+		}
+		var detail []string
+		for _, key := range recipe.Diff(was, is) {
+			a, _ := was.Text(key)
+			b, _ := is.Text(key)
+			if key != "train.threads" && key != "domain.advice" {
+				detail = append(detail, fmt.Sprintf("%s: %s, now %s", key, a, b))
+			}
+		}
+		d.Detail = strings.Join(detail, "\n")
+	}
+	return sdk.Diagnostics{d}.Err()
 }
 
 // recipe is the complete plan of a trial.
@@ -346,7 +417,7 @@ func (t *trials) noise(ctx context.Context, best tune.Trial) ([]float64, error) 
 	for i := 1; i < t.seeds; i++ {
 		seeds = append(seeds, strconv.FormatUint(t.plan.Seed+uint64(i), 10))
 	}
-	study := &tune.Study{Space: tune.Space{{Key: "seed", Choices: seeds}}, Method: tune.Grid, File: filepath.Join(t.out, fmt.Sprintf("seeds-%04d.json", best.ID)), Parallel: t.atOnce,
+	study := &tune.Study{Inputs: t.inputs, Space: tune.Space{{Key: "seed", Choices: seeds}}, Method: tune.Grid, File: filepath.Join(t.out, fmt.Sprintf("seeds-%04d.json", best.ID)), Parallel: t.atOnce,
 		Run: func(ctx context.Context, x *tune.Trial) error {
 			one := tune.Trial{Values: best.Values, Budget: best.Budget}
 			seed, err := strconv.ParseUint(x.Values["seed"], 10, 64)
