@@ -44,6 +44,9 @@ func OpenBundle(dir string, stores ...*modelstore.Store) (*Bundle, sdk.Diagnosti
 		}
 		return nil, nil, &sdk.DiagnosticsError{Diagnostics: sdk.Diagnostics{d}, Fatal: true, Cause: err}
 	}
+	if err := hf.Settle(dir); err != nil {
+		return nil, nil, err
+	}
 	var all sdk.Diagnostics
 	tokenizer := dir
 	var cfg *hf.Config

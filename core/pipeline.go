@@ -244,7 +244,7 @@ func (r *Run) digestModels(ctx context.Context, h io.Writer, plan *recipe.Plan) 
 		models = append(models, plan.Base)
 	}
 	for _, ref := range models {
-		m, err := r.Store.Get(ctx, ref)
+		m, err := r.model(ctx, ref)
 		if err != nil {
 			return err
 		}

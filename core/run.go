@@ -14,6 +14,7 @@ import (
 
 	"github.com/islm-dev/islm/core/catalog"
 	"github.com/islm-dev/islm/core/metric"
+	"github.com/islm-dev/islm/core/model/hf"
 	"github.com/islm-dev/islm/core/model/peft"
 	"github.com/islm-dev/islm/core/modelstore"
 	"github.com/islm-dev/islm/core/recipe"
@@ -250,11 +251,20 @@ func (r *Run) openFolder(context.Context) error {
 	return nil
 }
 
+// model finds a model, whole: a change of its files that was cut off is finished first.
+func (r *Run) model(ctx context.Context, ref string) (modelstore.Model, error) {
+	m, err := r.Store.Get(ctx, ref)
+	if err == nil {
+		err = hf.Settle(m.Dir)
+	}
+	return m, err
+}
+
 func (r *Run) findBase(ctx context.Context) error {
 	if err := r.makeStudent(); err != nil || r.base.Dir != "" {
 		return err
 	}
-	m, err := r.Store.Get(ctx, r.plan.Base)
+	m, err := r.model(ctx, r.plan.Base)
 	if err != nil {
 		return err
 	}
