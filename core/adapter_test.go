@@ -29,11 +29,13 @@ func TestApart(t *testing.T) {
 		"a vector":      {func(o *recipe.Output) { o.Vector[1] = .5 }, .5, 0, false},
 		"a log-loss":    {func(o *recipe.Output) { o.LogLoss = 9 }, .5, 0, false}, // 1 nat of 2 a token
 		"a tag":         {func(o *recipe.Output) { o.Tags = []int32{1, 0} }, 0, 1, false},
-		"another span":  {func(o *recipe.Output) { o.Spans = []recipe.ScoredStretch{{Stretch: recipe.Stretch{From: 2, To: 3}, Score: 2}} }, 0, 1, false},
-		"no span":       {func(o *recipe.Output) { o.Spans = nil }, 0, 1, false},
-		"no number":     {func(o *recipe.Output) { o.Vector[0] = float32(math.NaN()) }, 0, 0, true},
-		"other labels":  {func(o *recipe.Output) { o.Scores = o.Scores[:1] }, 0, 0, true},
-		"no tags":       {func(o *recipe.Output) { o.Tags = nil }, 0, 0, true},
+		"another span": {func(o *recipe.Output) {
+			o.Spans = []recipe.ScoredStretch{{Stretch: recipe.Stretch{From: 2, To: 3}, Score: 2}}
+		}, 0, 1, false},
+		"no span":      {func(o *recipe.Output) { o.Spans = nil }, 0, 1, false},
+		"no number":    {func(o *recipe.Output) { o.Vector[0] = float32(math.NaN()) }, 0, 0, true},
+		"other labels": {func(o *recipe.Output) { o.Scores = o.Scores[:1] }, 0, 0, true},
+		"no tags":      {func(o *recipe.Output) { o.Tags = nil }, 0, 0, true},
 	} {
 		worst, differ, err := apart(out(nil), out(tc.change))
 		if tc.fails != (err != nil) || !tc.fails && (math.Abs(worst-tc.worst) > 1e-6 || differ != tc.differ) {

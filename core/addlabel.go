@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -18,7 +19,7 @@ import (
 
 // AddLabel gives a model of prototypes one more class, whose prototype is the
 // mean vector of some texts. Nothing is trained; the other classes' prototypes
-// stay as they are.
+// stay as they are. Weights, labels and config change together (hf.Replace).
 func AddLabel(ctx context.Context, engine recipe.RowEmbedder, dir, label string, texts []sdk.Example) error {
 	b, _, err := OpenBundle(dir)
 	if err != nil {
@@ -51,9 +52,6 @@ func AddLabel(ctx context.Context, engine recipe.RowEmbedder, dir, label string,
 		fewshot.Unit(x)
 	}
 	w, bias := fewshot.Prototype(x, len(x[0]))
-	if err := appendClass(filepath.Join(dir, hf.WeightsFile), w, bias); err != nil {
-		return err
-	}
 	heads, ds := hf.ReadHeads(dir)
 	if err := ds.Err(); err != nil {
 		return err
@@ -72,15 +70,18 @@ func AddLabel(ctx context.Context, engine recipe.RowEmbedder, dir, label string,
 	if err != nil {
 		return fmt.Errorf("add a label: %w", err)
 	}
-	if err := writeWhole(filepath.Join(dir, Own, hf.HeadsFile), text); err != nil {
-		return err
-	}
-	return writeWhole(filepath.Join(dir, hf.ConfigFile), config)
+	return hf.Replace(dir, func(into string) error {
+		if err := appendClass(filepath.Join(dir, hf.WeightsFile), filepath.Join(into, hf.WeightsFile), w, bias); err != nil {
+			return err
+		}
+		return errors.Join(writeWhole(filepath.Join(into, Own, hf.HeadsFile), text), writeWhole(filepath.Join(into, hf.ConfigFile), config))
+	})
 }
 
-// appendClass adds a row to the linear layer of the primary head.
-func appendClass(path string, w []float64, bias float64) error {
-	file, err := safetensors.Open(path)
+// appendClass writes a file of weights again, with one more row of the linear layer of
+// the primary head.
+func appendClass(from, to string, w []float64, bias float64) error {
+	file, err := safetensors.Open(from)
 	if err != nil {
 		return fmt.Errorf("add a label: %w", err)
 	}
@@ -108,7 +109,7 @@ func appendClass(path string, w []float64, bias float64) error {
 		}
 		entries = append(entries, e)
 	}
-	if err := safetensors.Write(path, entries, nil); err != nil {
+	if err := safetensors.Write(to, entries, nil); err != nil {
 		return fmt.Errorf("add a label: %w", err)
 	}
 	return nil

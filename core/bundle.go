@@ -29,6 +29,7 @@ type Bundle struct {
 	// Base is the folder of the base model of an adapter folder; "" for others.
 	Base string
 
+	virtual   int        // positions that the adapter's virtual tokens take
 	knowledge *knowledge // nil when it injects none
 }
 
@@ -43,6 +44,9 @@ func OpenBundle(dir string, stores ...*modelstore.Store) (*Bundle, sdk.Diagnosti
 		}
 		return nil, nil, &sdk.DiagnosticsError{Diagnostics: sdk.Diagnostics{d}, Fatal: true, Cause: err}
 	}
+	if err := hf.Settle(dir); err != nil {
+		return nil, nil, err
+	}
 	var all sdk.Diagnostics
 	tokenizer := dir
 	var cfg *hf.Config
@@ -52,6 +56,9 @@ func OpenBundle(dir string, stores ...*modelstore.Store) (*Bundle, sdk.Diagnosti
 		var c *peft.Config
 		if b.Base, c, ds = AdapterBase(dir, stores...); !ds.HasErrors() {
 			if cfg, ds = peft.ModelConfig(dir, b.Base, c); cfg != nil {
+				if c.Prompting() {
+					b.virtual = c.Tokens
+				}
 				heads, more = peft.ReadHeads(dir, cfg)
 			}
 		}
@@ -118,8 +125,11 @@ func answering(heads []sdk.HeadSpec, cfg *hf.Config) []sdk.HeadSpec {
 // maxLength is the number of ids that the model sees of one text.
 func (b *Bundle) maxLength() int {
 	n := b.Plan.Data.MaxLength
-	if n <= 0 || n > b.Config.MaxPositions {
-		n = min(b.Config.MaxPositions, 256)
+	if n <= 0 || n > b.positions() {
+		n = min(b.positions(), 256)
 	}
 	return n
 }
+
+// positions is how many ids of text and answer the model has room for.
+func (b *Bundle) positions() int { return b.Config.MaxPositions - b.virtual }

@@ -69,7 +69,7 @@ func (r *Run) openPast(ctx context.Context) error {
 	if r.plan.Objective != recipe.ObjectiveContinue {
 		return nil
 	}
-	m, err := r.Store.Get(ctx, r.plan.Base)
+	m, err := r.model(ctx, r.plan.Base)
 	if err != nil {
 		return err
 	}

@@ -86,12 +86,7 @@ func openData(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 	if d.name == "." || d.name == "" {
 		d.name = baseName(plan.Data.Train)
 	}
-	if d.maxLength == 0 {
-		d.maxLength = min(cfg.MaxPositions, 256)
-	}
-	if d.maxLength > cfg.MaxPositions {
-		ds.Add(sdk.Diagnostic{Code: "data.max_length", Path: "data.max_length", Summary: fmt.Sprintf("data.max_length is %d, the model has positions for %d tokens", d.maxLength, cfg.MaxPositions), Remedy: fmt.Sprintf("set data.max_length to at most %d", cfg.MaxPositions)})
-	}
+	ds = append(ds, d.fitLength(plan, cfg)...)
 	request := corpus.Request{Plan: plan, Heads: slices.Concat(req.plugins.heads(), req.heads)}
 	request.Unlabelled = plan.Objective == recipe.ObjectiveDistill || plan.Objective == recipe.ObjectiveVocab
 	if req.past != nil {
@@ -179,6 +174,31 @@ func openData(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 	}
 	d.valid, d.test = d.set.Sources()
 	return d, ds, nil
+}
+
+// shortest is the least length of texts that leaves something of them beside special
+// tokens.
+const shortest = 4
+
+// fitLength settles how many ids of a text the model sees, which virtual tokens leave
+// room for.
+func (d *data) fitLength(plan *recipe.Plan, cfg *hf.Config) (ds sdk.Diagnostics) {
+	n := plan.VirtualTokens()
+	room, beside := cfg.MaxPositions-n, ""
+	if n > 0 {
+		beside = fmt.Sprintf(" beside the %d virtual tokens of train.peft=%s", n, plan.Train.Peft)
+	}
+	if n > 0 && room < shortest {
+		return sdk.Diagnostics{{Severity: sdk.Error, Code: "peft.tokens", Path: "peft.tokens", Summary: fmt.Sprintf("%d virtual tokens leave no room for a text: the model has positions for %d tokens", n, cfg.MaxPositions),
+			Remedy: fmt.Sprintf("set peft.tokens to at most %d", cfg.MaxPositions-shortest)}}
+	}
+	if d.maxLength == 0 {
+		d.maxLength = min(room, 256)
+	}
+	if d.maxLength > room {
+		ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.max_length", Path: "data.max_length", Summary: fmt.Sprintf("data.max_length is %d, the model has positions for %d tokens%s", d.maxLength, room, beside), Remedy: fmt.Sprintf("set data.max_length to at most %d", room)})
+	}
+	return ds
 }
 
 // tokenizerDigest names a tokenizer by the content of its files.

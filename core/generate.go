@@ -48,9 +48,9 @@ func (b *Bundle) generation() (*recipe.Generation, error) {
 		return nil, nil
 	}
 	g := &recipe.Generation{GeneratePlan: b.Plan.Generate, Seed: b.Plan.Seed, End: slices.Clone(b.Config.EndTokens)}
-	if room := b.Config.MaxPositions - g.MaxNewTokens; room < leastPrompt {
-		return nil, sdk.Diagnostics{{Severity: sdk.Error, Code: "generate.length", Path: "generate.max_new_tokens", Summary: fmt.Sprintf("%d new tokens leave no room for a prompt: the model has positions for %d tokens", g.MaxNewTokens, b.Config.MaxPositions),
-			Remedy: fmt.Sprintf("set generate.max_new_tokens (--max-new-tokens) to at most %d", b.Config.MaxPositions-leastPrompt)}}.Err()
+	if room := b.positions() - g.MaxNewTokens; room < leastPrompt {
+		return nil, sdk.Diagnostics{{Severity: sdk.Error, Code: "generate.length", Path: "generate.max_new_tokens", Summary: fmt.Sprintf("%d new tokens leave no room for a prompt: the model has positions for %d tokens", g.MaxNewTokens, b.positions()),
+			Remedy: fmt.Sprintf("set generate.max_new_tokens (--max-new-tokens) to at most %d", b.positions()-leastPrompt)}}.Err()
 	}
 	for _, role := range []string{"eos", "sep"} {
 		if id, ok := b.Tokenizer.Special(role); ok {
@@ -102,7 +102,7 @@ func (b *Bundle) promptLength() int {
 	if b.writer() < 0 {
 		return n
 	}
-	room := b.Config.MaxPositions - b.Plan.Generate.MaxNewTokens
+	room := b.positions() - b.Plan.Generate.MaxNewTokens
 	if !b.Own {
 		return room // nobody trained it on shorter rows
 	}

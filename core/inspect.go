@@ -72,7 +72,7 @@ func (in *Inspection) Stats(ctx context.Context) (*corpus.Corpus, *corpus.Stats,
 			return nil, nil, ds, err
 		}
 		if cfg, more := hf.ReadConfig(m.Dir); maxLength == 0 && !more.HasErrors() {
-			maxLength = min(cfg.MaxPositions, 256)
+			maxLength = max(shortest, min(cfg.MaxPositions-plan.VirtualTokens(), 256))
 		}
 	}
 	s, err := c.Stats(ctx, plan, tok, maxLength)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -183,62 +184,114 @@ func modelDigest(dir string) (string, error) {
 	return digest, err
 }
 
+// places are keys that say where something lies, of which the content counts, and
+// keys that change nothing of what is trained.
+var places = []string{"base", "data.path", "data.train", "data.valid", "data.test", "distill.teachers", "continue.data", "knowledge.kg", "knowledge.vectors", "augment.wordnet", "train.log_every", "eval.batch_size"}
+
 // inputsDigest names everything that a run depends on: its plan, and the content of
 // what the plan names.
 func (r *Run) inputsDigest(ctx context.Context, plan *recipe.Plan) (string, error) {
 	h := sha256.New()
 	fmt.Fprintf(h, "stage.v0 %s\n", r.Version)
-	places := []string{"base", "data.path", "data.train", "data.valid", "data.test", "distill.teachers", "continue.data", "knowledge.kg", "knowledge.vectors", "augment.wordnet", "train.log_every", "eval.batch_size"}
-	for _, v := range plan.Values() {
-		if !slices.Contains(places, v.Path) {
-			fmt.Fprintf(h, "%s: %s\n", v.Path, v.Text)
+	digestValues(h, plan, nil)
+	if err := r.digestModels(ctx, h, plan); err != nil {
+		return "", err
+	}
+	if err := digestPaths(h, slices.Concat(dataPaths(plan), knowledgePaths(plan))); err != nil {
+		return "", err
+	}
+	r.digestPlugins(h)
+	return sumOf(h), nil
+}
+
+// Inputs are digests of what runs of some plans depend on, by what they are: recipe,
+// models, data, knowledge (rules too) and plugins. Keys in without are left out of the
+// recipe. Call it after Plan.
+func (r *Run) Inputs(ctx context.Context, without []string, plans ...*recipe.Plan) (map[string]string, error) {
+	recipes, models, data, knowledge, plugins := sha256.New(), sha256.New(), sha256.New(), sha256.New(), sha256.New()
+	for _, plan := range plans {
+		digestValues(recipes, plan, without)
+		if err := r.digestModels(ctx, models, plan); err != nil {
+			return nil, err
+		}
+		if err := errors.Join(digestPaths(data, dataPaths(plan)), digestPaths(knowledge, knowledgePaths(plan))); err != nil {
+			return nil, err
 		}
 	}
+	r.digestPlugins(plugins)
+	return map[string]string{"recipe": sumOf(recipes), "models": sumOf(models), "data": sumOf(data), "knowledge": sumOf(knowledge), "plugins": sumOf(plugins)}, nil
+}
+
+// Placed reports a key that says where something lies, of which the content counts.
+func Placed(key string) bool { return slices.Contains(places, key) }
+
+func sumOf(h hash.Hash) string { return "sha256:" + hex.EncodeToString(h.Sum(nil)) }
+
+func digestValues(h io.Writer, plan *recipe.Plan, without []string) {
+	for _, v := range plan.Values() {
+		if !Placed(v.Path) && !slices.Contains(without, v.Path) {
+			fmt.Fprintf(h, "%s: %s\n", v.Path, v.Text) //nolint:errcheck // a hash takes all
+		}
+	}
+}
+
+// digestModels writes the digests of the models that a run starts from.
+func (r *Run) digestModels(ctx context.Context, h io.Writer, plan *recipe.Plan) error {
 	models := slices.Clone(plan.Distill.Teachers)
 	if plan.Objective != recipe.ObjectiveDistill {
 		models = []string{plan.Base}
 	} else if plan.Student.From == recipe.StudentBase {
 		models = append(models, plan.Base)
 	}
+	if plan.Pretrain.Like != "" {
+		models = append(models, plan.Pretrain.Embedder)
+	}
 	for _, ref := range models {
-		m, err := r.Store.Get(ctx, ref)
+		m, err := r.model(ctx, ref)
 		if err != nil {
-			return "", err
+			return err
 		}
 		digest, err := modelDigest(m.Dir)
 		if err != nil {
-			return "", err
+			return err
 		}
-		fmt.Fprintf(h, "model %s\n", digest)
+		fmt.Fprintf(h, "model %s\n", digest) //nolint:errcheck // a hash takes all
 	}
+	return nil
+}
+
+func dataPaths(plan *recipe.Plan) []string {
 	d := &plan.Data
-	for i, path := range slices.Concat([]string{d.Path, d.Train, d.Valid, d.Test, plan.Continue.Data, plan.Knowledge.KG, plan.Knowledge.Vectors, plan.Augment.WordNet}, plan.Augment.Packs) {
+	paths := []string{d.Path, d.Train, d.Valid, d.Test, plan.Continue.Data}
+	if like := plan.Pretrain.Like; like != "" {
+		paths = append(paths, like)
+	}
+	return paths
+}
+
+func knowledgePaths(plan *recipe.Plan) []string {
+	return slices.Concat([]string{plan.Knowledge.KG, plan.Knowledge.Vectors, plan.Augment.WordNet}, plan.Augment.Packs)
+}
+
+// digestPaths writes the digests of files and folders; what is none of them is the
+// name of a plugin's dataset or of a bundled pack.
+func digestPaths(h io.Writer, paths []string) error {
+	for i, path := range paths {
 		if path == "" || !exists(path) {
-			fmt.Fprintf(h, "name %d %q\n", i, path) // of a plugin's dataset or a bundled pack
+			fmt.Fprintf(h, "name %d %q\n", i, path) //nolint:errcheck // a hash takes all
 			continue
 		}
 		if err := digestInto(h, path); err != nil {
-			return "", err
+			return err
 		}
 	}
-	if like := plan.Pretrain.Like; like != "" {
-		if err := digestInto(h, like); err != nil {
-			return "", err
-		}
-		m, err := r.Store.Get(ctx, plan.Pretrain.Embedder)
-		if err != nil {
-			return "", err
-		}
-		digest, err := modelDigest(m.Dir)
-		if err != nil {
-			return "", err
-		}
-		fmt.Fprintf(h, "embedder %s\n", digest)
-	}
+	return nil
+}
+
+func (r *Run) digestPlugins(h io.Writer) {
 	for _, p := range r.plugins {
-		fmt.Fprintf(h, "plugin %s %s\n", p.about.Name, p.entry.SHA256)
+		fmt.Fprintf(h, "plugin %s %s\n", p.about.Name, p.entry.SHA256) //nolint:errcheck // a hash takes all
 	}
-	return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // digestInto writes the digest of a file or folder.

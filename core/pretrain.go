@@ -56,12 +56,7 @@ func openText(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 		return nil, ds, err
 	}
 	tok := d.tokenizer
-	if d.maxLength == 0 {
-		d.maxLength = min(cfg.MaxPositions, 256)
-	}
-	if d.maxLength > cfg.MaxPositions {
-		ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.max_length", Path: "data.max_length", Summary: fmt.Sprintf("data.max_length is %d, the model has positions for %d tokens", d.maxLength, cfg.MaxPositions), Remedy: fmt.Sprintf("set data.max_length to at most %d", cfg.MaxPositions)})
-	}
+	ds = append(ds, d.fitLength(plan, cfg)...)
 	mask, ok := tok.Special("mask")
 	if !ok && !cfg.Causal() {
 		ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "vocab.mask", File: d.base, Summary: "the vocabulary has no mask token, which masked language modelling needs",

@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/islm-dev/islm/core/catalog"
 	"github.com/islm-dev/islm/core/metric"
+	"github.com/islm-dev/islm/core/model/hf"
 	"github.com/islm-dev/islm/core/model/peft"
 	"github.com/islm-dev/islm/core/modelstore"
 	"github.com/islm-dev/islm/core/recipe"
@@ -80,14 +82,38 @@ type stage struct {
 	do   func(context.Context) error
 }
 
-// Train makes a model: the order of a run.
+// Train makes a model: the order of a run. An objective that is not one training is
+// a diagnostic, before anything is written.
 func (r *Run) Train(ctx context.Context) (*Result, error) {
-	return r.run(ctx, append(r.preparing(),
+	preparing := r.preparing()
+	plan := slices.IndexFunc(preparing, func(s stage) bool { return s.name == "plan" })
+	check := stage{"objective", func(context.Context) error { return CheckTrained(r.plan).Err() }}
+	return r.run(ctx, append(slices.Insert(preparing, plan+1, check),
 		stage{"train", r.train},   // epochs, validation, early stop, checkpoints
 		stage{"score", r.score},   // reports before and after
 		stage{"judge", r.judge},   // what a continued model kept; floors
 		stage{"export", r.export}, // tokenizer, provenance, report; then rename
 	))
+}
+
+// CheckTrained refuses a plan whose objective is not one training: what Train, and
+// whoever repeats it, cannot do.
+func CheckTrained(plan *recipe.Plan) sdk.Diagnostics {
+	d := sdk.Diagnostic{Severity: sdk.Error, Code: "train.objective", Path: "objective"}
+	switch {
+	case recipe.Trained(plan.Objective):
+		return nil
+	case plan.Objective == recipe.ObjectiveFewShot:
+		d.Summary = "the objective fewshot is no single training: its method is chosen by a cross-validation over draws of a few examples"
+		d.Remedy = "islm fewshot, with the same recipe; or list it under stages: of a recipe for islm train"
+	case plan.Objective == recipe.ObjectiveVocab:
+		d.Summary = "the objective vocab trains nothing: it makes a base with the terms of vocab.extend"
+		d.Remedy = "islm vocab extend; or list it under stages: of a recipe for islm train, before a stage that trains"
+	default:
+		d.Summary = fmt.Sprintf("the objective %s is no single training", plan.Objective)
+		d.Remedy = "set objective=" + recipe.ObjectiveFinetune
+	}
+	return sdk.Diagnostics{d}
 }
 
 // Prepare stops before the first step: plan.yaml and the digests.
@@ -225,11 +251,20 @@ func (r *Run) openFolder(context.Context) error {
 	return nil
 }
 
+// model finds a model, whole: a change of its files that was cut off is finished first.
+func (r *Run) model(ctx context.Context, ref string) (modelstore.Model, error) {
+	m, err := r.Store.Get(ctx, ref)
+	if err == nil {
+		err = hf.Settle(m.Dir)
+	}
+	return m, err
+}
+
 func (r *Run) findBase(ctx context.Context) error {
 	if err := r.makeStudent(); err != nil || r.base.Dir != "" {
 		return err
 	}
-	m, err := r.Store.Get(ctx, r.plan.Base)
+	m, err := r.model(ctx, r.plan.Base)
 	if err != nil {
 		return err
 	}

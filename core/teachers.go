@@ -72,7 +72,7 @@ func headNames(heads []sdk.HeadSpec) []string {
 }
 
 func (r *Run) openTeacher(ctx context.Context, ref string) (*teacher, sdk.Diagnostics, error) {
-	m, err := r.Store.Get(ctx, ref)
+	m, err := r.model(ctx, ref)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,14 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/islm-dev/islm/core"
+	"github.com/islm-dev/islm/core/libtorch"
 	"github.com/islm-dev/islm/core/metric"
 	"github.com/islm-dev/islm/core/recipe"
 	"github.com/islm-dev/islm/core/report"
@@ -61,7 +61,7 @@ trained longer follows from the order in which they finish.`,
 	fl.StringVar(&f.method, "method", tune.TPE, strings.Join(tune.Methods(), ", "))
 	fl.IntVar(&f.trials, "trials", 20, "trials; with halving and asha those of the first rung, with grid at most so many")
 	fl.IntVar(&f.round, "round", 4, "trials that see the same history (tpe)")
-	fl.IntVar(&f.parallel, "parallel", 1, "trials at once; 0 is as many as cores and memory allow, by the first trial")
+	fl.IntVar(&f.parallel, "parallel", 1, "trials at once; 0 is as many as cores and memory allow, by the first trial. Unless it is 1 or train.threads is set, each trial has one thread")
 	fl.IntSliceVar(&f.budgets, "budgets", []int{1, 3}, "epochs of the rungs of halving and asha; the best third goes on")
 	fl.IntVar(&f.seeds, "seeds", 3, "seeds of the best recipe, for the noise beside the differences")
 	fl.BoolVar(&f.keep, "keep", false, "keep the models of the trials")
@@ -74,6 +74,9 @@ func (a *app) runTune(cmd *cobra.Command, f *tuning) error {
 	}
 	if f.out == "" {
 		return usageError{fmt.Errorf("--out names the folder of the search")}
+	}
+	if f.parallel < 0 {
+		return usageError{errors.New("--parallel is a number of trials, or 0 for as many as cores and memory allow")}
 	}
 	if _, err := a.engine(); err != nil { // trials need it: say so now
 		return err
@@ -94,25 +97,27 @@ func (a *app) runTune(cmd *cobra.Command, f *tuning) error {
 	if err != nil {
 		return err
 	}
-	t := &trials{tuning: f, plan: plan, train: train}
-	for _, u := range []map[string]string{space.Random(plan.Seed, 0)} { // keys are checked before anything is trained
-		if _, err := t.recipe(u, 0, 0); err != nil {
-			return err
-		}
+	t := newTrials(f, plan, train)
+	if err := t.check(space); err != nil { // before anything is trained
+		return err
 	}
-	study := &tune.Study{Space: space, Method: f.method, Trials: f.trials, Seed: plan.Seed, Round: f.round, Parallel: f.parallel, Budgets: f.budgets,
+	if t.inputs, err = t.digests(cmd.Context(), run, space); err != nil {
+		return err
+	}
+	study := &tune.Study{Inputs: t.inputs, Space: space, Method: f.method, Trials: f.trials, Seed: plan.Seed, Round: f.round, Parallel: t.atOnce, Budgets: f.budgets,
 		File: filepath.Join(f.out, "trials.json"), Run: t.run, Done: func(x tune.Trial) {
 			a.say("trial %d: %.4f  %s %s", x.ID, x.Score, describe(x.Values), x.Error)
 		}}
 	if f.parallel == 0 {
-		if study.Parallel, err = f.fitting(cmd.Context(), *study); err != nil {
-			return err
+		machine := libtorch.Probe()
+		if err := t.fit(cmd.Context(), study, machine.Cores, func() int64 { return libtorch.Probe().MemoryFree }); err != nil {
+			return t.differs(err)
 		}
-		a.say("%d trials at once", study.Parallel)
+		a.say("%d trials at once", t.atOnce)
 	}
 	all, err := study.Search(cmd.Context())
 	if err != nil {
-		return err
+		return t.differs(err)
 	}
 	ranked := tune.Ranked(all)
 	if len(ranked) == 0 {
@@ -155,40 +160,160 @@ func (f *tuning) readSpace() (tune.Space, error) {
 	return space, ds.Err()
 }
 
-// fitting runs the first trial and says how many fit beside each other.
-func (f *tuning) fitting(ctx context.Context, s tune.Study) (int, error) {
-	s.Trials, s.Parallel = 1, 1
-	s.Budgets = s.Budgets[:min(1, len(s.Budgets))]
-	first, err := s.Search(ctx)
-	if err != nil || len(first) == 0 || first[0].Memory == 0 {
-		return 1, err
-	}
-	return max(1, min(runtime.NumCPU(), int(float64(available())*0.9/float64(first[0].Memory)))), nil
-}
-
-// available is the memory that new processes can have, in bytes; 0 = unknown.
-func available() int64 {
-	file, err := os.Open("/proc/meminfo")
-	if err != nil {
-		return 0
-	}
-	defer file.Close() //nolint:errcheck // only read
-	for lines := bufio.NewScanner(file); lines.Scan(); {
-		if rest, ok := strings.CutPrefix(lines.Text(), "MemAvailable:"); ok {
-			kb, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 64)
-			if err == nil {
-				return kb << 10
-			}
-		}
-	}
-	return 0
-}
-
 // trials trains the trials of a search.
 type trials struct {
 	*tuning
-	plan  *recipe.Plan
-	train func(ctx context.Context, recipeFile, out string) error
+	plan   *recipe.Plan
+	train  func(ctx context.Context, recipeFile, out string) error
+	atOnce int // how many run beside each other
+	// threads of each trial, 0 = what the recipe says. It follows from the flags, not
+	// from how many fit, so that all trials of a search, the first one too, are
+	// computed alike on every machine.
+	threads int
+	inputs  map[string]string // of the study
+}
+
+func newTrials(f *tuning, plan *recipe.Plan, train func(ctx context.Context, recipeFile, out string) error) *trials {
+	t := &trials{tuning: f, plan: plan, train: train, atOnce: max(f.parallel, 1)}
+	if f.parallel != 1 && plan.Train.Threads == 0 {
+		t.threads = 1
+	}
+	return t
+}
+
+// fit runs the first trial of a study and sets how many run beside each other from
+// then on. free is the memory that new processes can have, in bytes.
+func (t *trials) fit(ctx context.Context, s *tune.Study, cores int, free func() int64) error {
+	one := *s
+	one.Trials, one.Parallel = 1, 1
+	if s.Method == tune.Halving {
+		one.Budgets = s.Budgets[:min(1, len(s.Budgets))] // a single trial would go up all rungs
+	}
+	first, err := one.Search(ctx)
+	if err != nil {
+		return err
+	}
+	t.atOnce = 1
+	if len(first) > 0 {
+		t.atOnce = fitting(first[0].Memory, free(), cores, max(t.threads, t.plan.Train.Threads, 1))
+	}
+	s.Parallel = t.atOnce
+	return nil
+}
+
+// fitting is how many trials of so many bytes and threads run beside each other: a
+// tenth of the memory stays free. Where the memory of a trial or that of the machine
+// is unknown (0), it is one.
+func fitting(memory, free int64, cores, threads int) int {
+	if memory <= 0 {
+		return 1
+	}
+	return max(1, min(cores/threads, int(float64(free)*0.9/float64(memory))))
+}
+
+// check refuses keys that no recipe has, and objectives that no trial could train.
+func (t *trials) check(space tune.Space) error {
+	values := space.Random(t.plan.Seed, 0)
+	first, err := t.recipe(values, 0, 0)
+	if err != nil {
+		return err
+	}
+	ds := checkSearched(first)
+	for _, d := range space {
+		for _, choice := range d.Choices {
+			if d.Key != "objective" || ds.HasErrors() {
+				continue
+			}
+			some := maps.Clone(values)
+			some[d.Key] = choice
+			if p, err := t.recipe(some, 0, 0); err == nil { // else the trial says what is wrong
+				ds = append(ds, checkSearched(p)...)
+			}
+		}
+	}
+	return ds.Err()
+}
+
+// checkSearched is core.CheckTrained in the words of a search.
+func checkSearched(plan *recipe.Plan) sdk.Diagnostics {
+	ds := core.CheckTrained(plan)
+	for i := range ds {
+		ds[i].Code = "tune.objective"
+		if plan.Objective == recipe.ObjectiveFewShot {
+			ds[i].Detail = "A trial needs a score of the validation data; the rows that a few-shot run scores are those of the test data."
+			ds[i].Remedy = "islm fewshot, which chooses the method without the test data; give it one value after the other by --set"
+		} else {
+			ds[i].Remedy = "search over a recipe with the objective finetune, distill, continue or pretrain"
+		}
+	}
+	return ds
+}
+
+// digests are those of what the trials depend on besides their values. Where the
+// space names models or data, the content of each of its choices counts.
+func (t *trials) digests(ctx context.Context, run *core.Run, space tune.Space) (map[string]string, error) {
+	plans := []*recipe.Plan{t.plan}
+	without := t.free(space)
+	for _, d := range space {
+		if !core.Placed(d.Key) || len(d.Choices) == 0 {
+			continue
+		}
+		var each []*recipe.Plan
+		for _, p := range plans {
+			for _, choice := range d.Choices {
+				next, ds := recipe.Resolve(recipe.Sources{File: &recipe.File{Name: "plan of the search", Data: p.YAML()}, Sets: []string{"domain.advice=off", d.Key + "=" + choice}})
+				if err := ds.Err(); err != nil {
+					return nil, err
+				}
+				each = append(each, next)
+			}
+		}
+		plans = each
+	}
+	return run.Inputs(ctx, without, plans...)
+}
+
+// free are the keys that may differ between the runs of a study: what is searched,
+// what rungs set, and the threads, which change rounding alone.
+func (t *trials) free(space tune.Space) []string {
+	keys := []string{"train.threads", "domain.advice"}
+	for _, d := range space {
+		keys = append(keys, d.Key)
+	}
+	if t.method == tune.Halving || t.method == tune.ASHA {
+		keys = append(keys, "train.epochs", "train.steps")
+	}
+	return keys
+}
+
+// differs says of tune.OtherInputs what is another, as far as the recipe of the trial
+// tells.
+func (t *trials) differs(err error) error {
+	var other *tune.OtherInputs
+	if !errors.As(err, &other) {
+		return err
+	}
+	d := sdk.Diagnostic{Severity: sdk.Error, Code: "tune.inputs-differ", File: other.File,
+		Summary: "the search was begun with other inputs: " + strings.Join(other.Names, ", ") + "; its scores cannot be held against those of this one",
+		Remedy:  "repeat the command that began it, with the same recipe, base and data, or choose another --out"}
+	file := filepath.Join(t.out, fmt.Sprintf("trial-%04d.yaml", other.Trial.ID))
+	if data, err := os.ReadFile(file); err == nil {
+		was, ds := recipe.Parse(file, data)
+		is, err := t.recipe(other.Trial.Values, other.Trial.Budget, 0)
+		if ds.HasErrors() || err != nil {
+			return sdk.Diagnostics{d}.Err()
+		}
+		var detail []string
+		for _, key := range recipe.Diff(was, is) {
+			a, _ := was.Text(key)
+			b, _ := is.Text(key)
+			if key != "train.threads" && key != "domain.advice" {
+				detail = append(detail, fmt.Sprintf("%s: %s, now %s", key, a, b))
+			}
+		}
+		d.Detail = strings.Join(detail, "\n")
+	}
+	return sdk.Diagnostics{d}.Err()
 }
 
 // recipe is the complete plan of a trial.
@@ -203,8 +328,8 @@ func (t *trials) recipe(values map[string]string, budget int, seed uint64) (*rec
 	if seed > 0 {
 		sets = append(sets, fmt.Sprintf("seed=%d", seed))
 	}
-	if t.parallel > 1 && t.plan.Train.Threads == 0 {
-		sets = append(sets, "train.threads=1")
+	if t.threads > 0 {
+		sets = append(sets, fmt.Sprintf("train.threads=%d", t.threads))
 	}
 	plan, ds := recipe.Resolve(recipe.Sources{File: &recipe.File{Name: "plan of the search", Data: t.plan.YAML()}, Sets: sets})
 	return plan, ds.Err()
@@ -292,7 +417,7 @@ func (t *trials) noise(ctx context.Context, best tune.Trial) ([]float64, error) 
 	for i := 1; i < t.seeds; i++ {
 		seeds = append(seeds, strconv.FormatUint(t.plan.Seed+uint64(i), 10))
 	}
-	study := &tune.Study{Space: tune.Space{{Key: "seed", Choices: seeds}}, Method: tune.Grid, File: filepath.Join(t.out, fmt.Sprintf("seeds-%04d.json", best.ID)), Parallel: max(t.parallel, 1),
+	study := &tune.Study{Inputs: t.inputs, Space: tune.Space{{Key: "seed", Choices: seeds}}, Method: tune.Grid, File: filepath.Join(t.out, fmt.Sprintf("seeds-%04d.json", best.ID)), Parallel: t.atOnce,
 		Run: func(ctx context.Context, x *tune.Trial) error {
 			one := tune.Trial{Values: best.Values, Budget: best.Budget}
 			seed, err := strconv.ParseUint(x.Values["seed"], 10, 64)

@@ -205,18 +205,22 @@ func TestBrokenAdapters(t *testing.T) {
 		edit func(c map[string]any)
 		code string
 	}{
-		"misshapen":    {func(c map[string]any) { c["r"] = 5 }, "adapter.shape"},
-		"missing":      {func(c map[string]any) { c["target_modules"] = []string{"query", "key", "value"} }, "adapter.missing"},
-		"unexpected":   {func(c map[string]any) { c["target_modules"] = []string{"query"} }, "adapter.unexpected"},
-		"no such map":  {func(c map[string]any) { c["target_modules"] = []string{"q_proj"} }, "adapter.targets"},
-		"other kind":   {func(c map[string]any) { c["peft_type"] = "LOHA" }, "adapter.config"},
-		"bias":         {func(c map[string]any) { c["bias"] = "all" }, "adapter.config"},
-		"some layers":  {func(c map[string]any) { c["layers_to_transform"] = []int{1} }, "adapter.config"},
-		"rows apart":   {func(c map[string]any) { c["trainable_token_indices"] = []int{96, 98} }, "adapter.vocabulary"},
-		"rows twice":   {func(c map[string]any) { c["trainable_token_indices"] = []int{5, 5} }, "adapter.config"},
-		"other rows":   {func(c map[string]any) { c["trainable_token_indices"] = map[string]any{"lm_head": []int{5}} }, "adapter.config"},
-		"no rows":      {func(c map[string]any) { c["trainable_token_indices"] = []int{5} }, "adapter.missing"},
-		"rank pattern": {func(c map[string]any) { c["rank_pattern"] = map[string]int{"query": 2} }, "adapter.config"},
+		"misshapen":     {func(c map[string]any) { c["r"] = 5 }, "adapter.shape"},
+		"missing":       {func(c map[string]any) { c["target_modules"] = []string{"query", "key", "value"} }, "adapter.missing"},
+		"unexpected":    {func(c map[string]any) { c["target_modules"] = []string{"query"} }, "adapter.unexpected"},
+		"no such map":   {func(c map[string]any) { c["target_modules"] = []string{"q_proj"} }, "adapter.targets"},
+		"other kind":    {func(c map[string]any) { c["peft_type"] = "LOHA" }, "adapter.config"},
+		"bias":          {func(c map[string]any) { c["bias"] = "all" }, "adapter.config"},
+		"some layers":   {func(c map[string]any) { c["layers_to_transform"] = []int{1} }, "adapter.config"},
+		"without some":  {func(c map[string]any) { c["exclude_modules"] = []string{"value"} }, "adapter.config"},
+		"parameters":    {func(c map[string]any) { c["target_parameters"] = []string{"query.weight"} }, "adapter.config"},
+		"alpha pattern": {func(c map[string]any) { c["alpha_pattern"] = map[string]int{"query": 2} }, "adapter.config"},
+		"two scalings":  {func(c map[string]any) { c["use_rslora"], c["use_dora"] = true, true }, "adapter.config"},
+		"rank pattern":  {func(c map[string]any) { c["rank_pattern"] = map[string]int{"query": 2} }, "adapter.config"},
+		"rows apart":    {func(c map[string]any) { c["trainable_token_indices"] = []int{96, 98} }, "adapter.vocabulary"},
+		"rows twice":    {func(c map[string]any) { c["trainable_token_indices"] = []int{5, 5} }, "adapter.config"},
+		"other rows":    {func(c map[string]any) { c["trainable_token_indices"] = map[string]any{"lm_head": []int{5}} }, "adapter.config"},
+		"no rows":       {func(c map[string]any) { c["trainable_token_indices"] = []int{5} }, "adapter.missing"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := change(t, tc.edit)

@@ -64,7 +64,7 @@ func (g *generator) run() ([]*recipe.Generated, error) {
 
 // positions is how many ids a row may have.
 func (g *generator) positions() int {
-	return g.m.Config.MaxPositions - g.m.tuning.shift() - g.m.tuning.prompts()
+	return g.m.Positions()
 }
 
 // limit is how many tokens may follow the prompt of a row.

@@ -164,7 +164,7 @@ func (m *Model) Input(rows []*recipe.Encoded, width int) (*Input, error) {
 	}
 	typed = typed && m.Config.TypeVocab > 0 // DistilBERT has no token types
 	virtual := m.tuning.shift() + m.tuning.prompts()
-	if in.Width+virtual > m.Config.MaxPositions {
+	if in.Width > m.Positions() {
 		return nil, fmt.Errorf("encode a batch: %d ids in a row and %d virtual tokens, the model has %d positions", in.Width, virtual, m.Config.MaxPositions)
 	}
 	in.prompts = slices.Clone(in.lengths)
@@ -284,6 +284,11 @@ const maskedOut = -1e9
 
 // Params lists every weight in a fixed order: encoder, pooler, heads.
 func (m *Model) Params() []*Param { return m.params }
+
+// Positions is how many ids a row may have: virtual tokens take some of the model's.
+func (m *Model) Positions() int {
+	return m.Config.MaxPositions - m.tuning.shift() - m.tuning.prompts()
+}
 
 // Device is where the weights lie.
 func (m *Model) Device() torch.Device { return m.device }

@@ -109,6 +109,15 @@ func (r *resolver) checkTerms(at func(string) place) {
 		remedy: "set train.peft to lora, rslora, dora or adalora, or train the adapter on a base that has the terms ('islm vocab extend')"})
 }
 
+// VirtualTokens is how many positions of the model train.peft takes from each text:
+// those of the keys and values of prefix and ptuning, and of the vectors of prompt.
+func (p *Plan) VirtualTokens() int {
+	if slices.Contains([]string{PeftPrefix, PeftPTuning, PeftPrompt}, p.Train.Peft) {
+		return p.Peft.Tokens
+	}
+	return 0
+}
+
 // PeftRates is a learning rate of a method to begin with, and one of its heads, 0 =
 // the same: what does well on the validation rows of Financial PhraseBank with
 // MiniLM (bench/methods). Each is far above that of full tuning. ok is false for

@@ -1,5 +1,7 @@
 package recipe
 
+import "slices"
+
 // Schema is the version of the plan's keys, written at the head of plan.yaml.
 const Schema = "islm/plan.v0"
 
@@ -162,8 +164,17 @@ type FewShotPlan struct {
 	Verbalizer map[string]string `yaml:"verbalizer"` // label -> its word, or several joined by |
 }
 
+// ObjectiveFinetune trains task heads and encoder on labelled examples.
+const ObjectiveFinetune = "finetune"
+
 // ObjectivePretrain trains a language model on running text.
 const ObjectivePretrain = "pretrain"
+
+// Trained reports an objective that is one training of an Engine. A classifier of a
+// few examples is chosen among several, a base with terms is not trained at all.
+func Trained(objective string) bool {
+	return slices.Contains([]string{"", ObjectiveFinetune, ObjectiveDistill, ObjectiveContinue, ObjectivePretrain}, objective)
+}
 
 // PretrainPlan is how a language model is trained on running text.
 type PretrainPlan struct {

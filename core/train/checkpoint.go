@@ -43,6 +43,7 @@ type state struct {
 	DueValid bool `json:"due_valid"`
 
 	Ranks map[string][]bool `json:"ranks,omitempty"` // adalora: which are kept
+	Moves *watched          `json:"moves,omitempty"` // adapters: what has not moved yet
 
 	Tokens  int64   `json:"tokens"` // ids that were no padding
 	Padded  int64   `json:"padded"` // all ids

@@ -258,6 +258,12 @@ func (d *distill) count(micro []*recipe.Batch) {
 	}
 }
 
+// teaches: the words of a tag head that a batch has no labels for are none in general.
+func (d *distill) teaches(head int) bool {
+	h := &d.heads[head]
+	return d.plan.Logits > 0 && len(h.by) > 0 && h.spec.Kind != sdk.KindTag
+}
+
 // loss adds up what the teachers say of a batch.
 func (d *distill) loss(b *recipe.Batch, in *model.Input, f *model.Forward, pass *model.Pass) (*torch.Tensor, error) {
 	var total *torch.Tensor

@@ -81,7 +81,7 @@ func even(b *recipe.Batch, m *model.Model, bf16 bool) {
 	for _, r := range b.Rows {
 		b.Width = max(b.Width, r.Width())
 	}
-	if w := (b.Width + widthStep - 1) / widthStep * widthStep; w <= m.Config.MaxPositions {
+	if w := (b.Width + widthStep - 1) / widthStep * widthStep; w <= m.Positions() {
 		b.Width = w
 	}
 }

@@ -74,104 +74,196 @@ func (t *trainer) regularize() (value float64) {
 	return value
 }
 
-// stepsToMove is how many steps a group of weights may stand still.
+// stepsToMove is how many steps a group of weights may stand still: factors of which
+// one begins with zeros (lora_A beside lora_B, the first map of a bottleneck) have no
+// gradient in the first.
 const stepsToMove = 3
 
-// moves watches that every group of trained weights changes: a group that no
-// gradient reaches would be trained in name only.
+// moves watches that every group of trained weights learns: one that no gradient
+// reaches would be trained in name only. A weight that changes without a gradient does
+// not count, weight decay alone does that.
 type moves struct {
-	start map[string]map[string][]byte // by group and weight
-	steps map[string]int               // with a learning rate, and labels for the group
-	done  bool
+	group map[string]string            // of each watched weight
+	start map[string]map[string][]byte // by group and weight, before the first step
 }
 
 // termRows are the rows of new terms.
 const termRows = "new terms"
 
-// group names what a weight is part of: a head, an adapter's kind of weight, the
-// biases, what knowledge adds.
-func group(p *model.Param) string {
+// watched is what checkpoints keep of moves: nil when all groups have moved.
+type watched struct {
+	// Steps counts, for each group that has not moved yet, those that should have.
+	Steps   map[string]int  `json:"steps"`
+	Reached map[string]bool `json:"reached,omitempty"` // weights that had a gradient
+}
+
+// group names what a weight is part of, as finely as all parts are trained in each
+// step: a head, what knowledge adds, a factor of the adapter of one map, the biases of
+// a layer; "" for one that nothing has to train.
+func (t *trainer) group(p *model.Param) string {
+	layer, _ := t.model.Config.Layer(p.Name)
 	switch {
 	case p.Head != "":
 		return "head " + p.Head
 	case p.Knowledge():
 		return "knowledge"
+	case strings.HasPrefix(p.Name, "pooler.") && !t.model.ReadsPooler():
+		return ""
 	case p.Adapter():
 		if p.Row() {
 			return termRows
 		}
 		for _, kind := range []string{"lora_A", "lora_B", "lora_E", "lora_magnitude_vector", "ia3_l", "adapter.down", "adapter.up"} {
-			if strings.Contains(p.Name, "."+kind) {
-				return kind
+			module, _, found := strings.Cut(p.Name, "."+kind)
+			switch {
+			case !found:
+			case t.plan.Peft == recipe.PeftAdaLoRA:
+				return kind // which may take all ranks of a map
+			default:
+				return kind + groupOf + module
 			}
 		}
 		return p.Name
+	case layer >= 0:
+		return fmt.Sprintf("encoder%slayer %d", groupOf, layer)
 	}
 	return "encoder"
 }
 
-// watch notes the weights of an adapter run before its first step.
+const groupOf = " of "
+
+// watch notes the weights of an adapter run as they begin: call it before those of a
+// checkpoint are restored.
 func (t *trainer) watch() {
-	t.moves = moves{done: true}
-	if !t.peft() || t.state.Step > 0 || t.term != nil {
+	t.moves = moves{}
+	if !t.peft() || t.state.Moves == nil && t.state.Step >= stepsToMove {
 		return
 	}
-	t.moves = moves{start: map[string]map[string][]byte{}, steps: map[string]int{}}
+	fresh := t.state.Moves == nil
+	if fresh {
+		t.state.Moves = &watched{Steps: map[string]int{}}
+	}
+	t.moves = moves{group: map[string]string{}, start: map[string]map[string][]byte{}}
 	for _, p := range t.model.Params() {
-		if !p.Value.NeedsGrad() {
+		g := t.group(p)
+		if g == "" || !p.Value.NeedsGrad() {
 			continue
 		}
-		g := group(p)
+		if _, pending := t.state.Moves.Steps[g]; !pending && !fresh {
+			continue
+		}
+		t.state.Moves.Steps[g] += 0
+		t.moves.group[p.Name] = g
 		if t.moves.start[g] == nil {
 			t.moves.start[g] = map[string][]byte{}
 		}
 		t.moves.start[g][p.Name] = p.Value.Bytes()
 	}
+	if t.state.Moves.Reached == nil {
+		t.state.Moves.Reached = map[string]bool{}
+	}
 }
 
-// checkMoves is called after each step.
-func (t *trainer) checkMoves(norms []float64, lr float64) error {
-	m := &t.moves
-	if m.done {
-		return nil
-	}
-	m.done = true
-	for g := range m.start {
-		labelled := true
-		for i, h := range t.model.Heads {
-			if g == "head "+h.Spec.Name {
-				labelled = norms[i] > 0
+// trains reports whether a step has something that trains the group: labels or a
+// teacher's answers for a head, entities for what knowledge adds.
+func (t *trainer) trains(group string, micro []*recipe.Batch, norms []float64) bool {
+	if group == "knowledge" {
+		for _, b := range micro {
+			if slices.ContainsFunc(b.Rows, t.knows) {
+				return true
 			}
 		}
-		if g == termRows {
-			// Texts of the first steps may hold none of the terms.
-			labelled = t.termsSeen()
-		}
-		if lr > 0 && labelled {
-			m.steps[g]++
-		}
-		m.done = m.done && m.steps[g] >= stepsToMove
+		return false
 	}
-	var still []string
+	if group == termRows {
+		return t.termsSeen() // texts of the first steps may hold none of the terms
+	}
+	for i, h := range t.model.Heads {
+		if group == "head "+h.Spec.Name {
+			return norms[i] > 0 && (t.term == nil || t.term.labels() > 0) || t.term != nil && t.term.teaches(i)
+		}
+	}
+	return true
+}
+
+// knows reports a row in which a weight of the knowledge has a part.
+func (t *trainer) knows(r *recipe.Encoded) bool {
+	some := func(x int32) bool { return x != 0 }
+	in, k := r.Inject, t.job.Injection
+	return in != nil && k != nil && (k.Marks > 0 && slices.ContainsFunc(in.Marks, some) || k.Features > 0 && slices.ContainsFunc(in.Features, some) ||
+		k.Dim > 0 && slices.ContainsFunc(in.Mentions, func(m recipe.LinkedPieces) bool { return k.Vector(m.Entity) != nil }))
+}
+
+// checkMoves is called after each optimizer step, while its gradients are there.
+func (t *trainer) checkMoves(micro []*recipe.Batch, norms []float64, lr float64) error {
+	m := t.state.Moves
+	if m == nil || lr <= 0 {
+		return nil
+	}
+	now := map[string]bool{}
+	for g := range m.Steps {
+		if t.trains(g, micro, norms) {
+			now[g] = true
+			m.Steps[g]++
+		}
+	}
+	if len(now) == 0 {
+		return nil
+	}
+	scope := torch.Open()
+	defer scope.Close()
+	moved := map[string]bool{}
 	for _, p := range t.model.Params() {
-		g := group(p)
-		if g == termRows && m.steps[g] == 0 {
+		g := t.moves.group[p.Name]
+		if !now[g] {
 			continue
 		}
-		if was := m.start[g][p.Name]; was != nil && string(was) != string(p.Value.Bytes()) {
-			delete(m.start, g)
+		if grad := p.Value.Grad(); grad != nil && grad.Abs().MaxAll().Item() > 0 {
+			m.Reached[p.Name] = true
+		}
+		if m.Steps[g] >= stepsToMove && m.Reached[p.Name] && !moved[g] {
+			moved[g] = string(t.moves.start[g][p.Name]) != string(p.Value.Bytes())
 		}
 	}
-	for g, n := range m.steps {
-		if m.start[g] != nil && n >= stepsToMove {
+	var still []string
+	for g := range now {
+		switch {
+		case moved[g]:
+			delete(m.Steps, g)
+			delete(t.moves.start, g)
+		case m.Steps[g] >= stepsToMove:
 			still = append(still, g)
 		}
 	}
-	if len(still) == 0 {
-		return nil
+	if len(still) > 0 {
+		return fmt.Errorf("after %d steps the weights of %s have not moved: nothing trains them; check train.lr, peft.targets, the labels and distill.layers", stepsToMove, t.groups(still))
 	}
-	slices.Sort(still)
-	return fmt.Errorf("after %d steps the weights of %s have not moved: nothing trains them; check train.lr, peft.targets and the labels", stepsToMove, strings.Join(still, ", "))
+	if len(m.Steps) == 0 {
+		t.state.Moves, t.moves = nil, moves{}
+	}
+	return nil
+}
+
+// groups lists some of the watched groups; all of one kind are named as that.
+func (t *trainer) groups(some []string) string {
+	kind := func(g string) string { k, _, _ := strings.Cut(g, groupOf); return k }
+	var names []string
+	for _, g := range some {
+		k, all := kind(g), true
+		for _, other := range t.moves.group {
+			all = all && (kind(other) != k || slices.Contains(some, other))
+		}
+		if all && !strings.HasPrefix(g, "head ") {
+			g = k
+		}
+		names = append(names, g)
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	if n := len(names) - 4; n > 0 {
+		names = append(names[:4], fmt.Sprintf("%d more", n))
+	}
+	return strings.Join(names, ", ")
 }
 
 // termsSeen reports whether the rows of new terms have a gradient in this step.

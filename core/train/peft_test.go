@@ -14,6 +14,7 @@ import (
 	"github.com/islm-dev/islm/core/model/hf"
 	"github.com/islm-dev/islm/core/model/peft"
 	"github.com/islm-dev/islm/core/recipe"
+	"github.com/islm-dev/islm/core/torch"
 	"github.com/islm-dev/islm/core/torch/safetensors"
 )
 
@@ -97,14 +98,81 @@ func TestPeftMethods(t *testing.T) {
 	}
 }
 
-// A group that no gradient reaches ends the run: with a learning rate that is too
-// small to change a weight nothing moves.
+// With a learning rate that is too small to change a weight nothing moves.
 func TestNothingMoves(t *testing.T) {
 	_, all := loadTrajectory(t)
 	p := peftPlan(recipe.PeftIA3)
 	p.Train.LR = 1e-30
 	_, err := Engine{}.Train(t.Context(), newJob(t, p, all[:48]))
 	require.ErrorContains(t, err, "after 3 steps the weights of ia3_l have not moved")
+}
+
+// tunedStudent learns with adapters what a teacher says, from its hidden states after
+// the first layer alone if low.
+func tunedStudent(t *testing.T, teacher, method string, low bool) *recipe.Job {
+	t.Helper()
+	_, all := loadTrajectory(t)
+	p := peftPlan(method)
+	p.Objective, p.Distill = recipe.ObjectiveDistill, recipe.DistillPlan{Labels: 0.5, Logits: 1, Temperature: 2, Hidden: 1, RelationLayer: -1}
+	if low {
+		p.Distill = recipe.DistillPlan{Hidden: 1, Temperature: 2, Layers: []string{"0:0"}, RelationLayer: -1}
+	}
+	p.Train.CheckpointEvery = 1
+	job := newJob(t, p, all[:48])
+	job.Teachers = []recipe.Teacher{{Name: "teacher", Dir: teacher, Heads: topic(), Rows: &rows{all: all[:48], size: 8}, Same: true}}
+	return job
+}
+
+// A distillation is watched too: adapters in a layer above those that it compares have
+// no gradient. Adapters below them do not speak for them, and a resume before the third
+// step does not lose count.
+func TestNoGradientReachesALayer(t *testing.T) {
+	teacher := trainedTeacher(t)
+	for _, method := range []string{recipe.PeftLoRA, recipe.PeftHoulsby} {
+		_, err := Engine{}.Train(t.Context(), tunedStudent(t, teacher, method, false))
+		require.NoError(t, err, method)
+	}
+	job := tunedStudent(t, teacher, recipe.PeftLoRA, true)
+	_, err := Engine{}.Train(t.Context(), job)
+	require.ErrorContains(t, err, "step 3: after 3 steps the weights of lora_A of encoder.layer.1.attention.self.query, lora_A of encoder.layer.1.attention.self.value, lora_B of encoder.layer.1.attention.self.query, lora_B of encoder.layer.1.attention.self.value have not moved")
+
+	cut := tunedStudent(t, teacher, recipe.PeftLoRA, true)
+	cut.Resume = true
+	killed, _ := trainKilled(t, cut, 2, 0) // before its checkpoint: that of step 1 is there
+	require.True(t, killed)
+	_, err = Engine{}.Train(t.Context(), cut)
+	require.ErrorContains(t, err, "step 3: after 3 steps the weights of lora_A of encoder.layer.1")
+}
+
+// What weight decay does is no training: lora_A, whose gradient is zero as long as
+// lora_B is, shrinks and yet has not moved.
+func TestDecayIsNoTraining(t *testing.T) {
+	_, all := loadTrajectory(t)
+	p := peftPlan(recipe.PeftLoRA)
+	p.Train.WeightDecay = 0.1
+	tr := newTrainer(newJob(t, p, all[:48]))
+	defer tr.close()
+	require.NoError(t, tr.prepare())
+	start := map[string]string{}
+	require.NoError(t, torch.Do(func() {
+		for _, w := range tr.model.Params() {
+			switch {
+			case strings.Contains(w.Name, ".lora_B"):
+				w.Value.RequiresGrad(false)
+			case strings.Contains(w.Name, ".lora_A"):
+				start[w.Name] = string(w.Value.Bytes())
+			}
+		}
+	}))
+	_, err := tr.run(t.Context())
+	require.ErrorContains(t, err, "after 3 steps the weights of lora_A have not moved")
+	require.NoError(t, torch.Do(func() {
+		for _, w := range tr.model.Params() {
+			if was, ok := start[w.Name]; ok {
+				require.NotEqual(t, was, string(w.Value.Bytes()), "weight decay changed %s", w.Name)
+			}
+		}
+	}))
 }
 
 // Gradual unfreezing: the heads first, then layer by layer from the top, the

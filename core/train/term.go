@@ -15,6 +15,8 @@ type term interface {
 	params() []*model.Param
 	// labels is the weight of the labels' loss beside it.
 	labels() float64
+	// teaches reports whether it has a part in each step for a head of the model.
+	teaches(head int) bool
 	// record says which states of the model it reads; nil = none.
 	record() *model.States
 	// count sees the batches of a whole optimizer step before their losses are

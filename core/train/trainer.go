@@ -56,8 +56,8 @@ func newTrainer(job *recipe.Job) *trainer {
 }
 
 func (t *trainer) train(ctx context.Context) (*recipe.Outcome, error) {
-	if o := t.job.Plan.Objective; o != "" && !slices.Contains([]string{"finetune", recipe.ObjectiveDistill, recipe.ObjectiveContinue, recipe.ObjectivePretrain}, o) {
-		return nil, fmt.Errorf("train: objective %q is not part of this version", o)
+	if o := t.job.Plan.Objective; !recipe.Trained(o) {
+		return nil, fmt.Errorf("train: the objective %q is not one training", o)
 	}
 	defer t.close()
 	if err := t.prepare(); err != nil {
@@ -251,6 +251,9 @@ func (t *trainer) run(ctx context.Context) (*recipe.Outcome, error) {
 			return nil, err
 		}
 	}
+	if err := torch.Do(t.watch); err != nil {
+		return nil, err
+	}
 	if t.resumed != nil {
 		if err := t.restore(t.state.Step, true); err != nil {
 			return nil, err
@@ -258,9 +261,6 @@ func (t *trainer) run(ctx context.Context) (*recipe.Outcome, error) {
 		t.observe(t.event(recipe.EventResume))
 	}
 	if err := t.tellShare(); err != nil {
-		return nil, err
-	}
-	if err := torch.Do(t.watch); err != nil {
 		return nil, err
 	}
 	t.started = time.Now()
@@ -410,7 +410,7 @@ func (t *trainer) step(micro []*recipe.Batch) (recipe.Event, error) {
 		}
 		t.optimizer.Step(event.LR)
 		t.model.Allocate(step + 1)
-		err = t.checkMoves(norms, event.LR)
+		err = t.checkMoves(micro, norms, event.LR)
 	})
 	if err = errors.Join(failed, err); err != nil {
 		return event, fmt.Errorf("step %d: %w", step+1, err)

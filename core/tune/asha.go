@@ -82,6 +82,7 @@ func (a *asha) work(ctx context.Context) {
 		a.mu.Unlock()
 		err := a.Run(ctx, &t)
 		t.settle()
+		t.Inputs = a.Inputs
 		a.mu.Lock()
 		delete(a.running, t.ID)
 		if err == nil {

@@ -19,6 +19,9 @@ type Trial struct {
 
 	Seconds float64 `json:"seconds,omitempty"` // of the step loop
 	Memory  int64   `json:"peak_rss_bytes,omitempty"`
+
+	// Inputs are those of its study; nil in files of versions that did not keep them.
+	Inputs map[string]string `json:"inputs,omitempty"`
 }
 
 func rng(seed uint64, id int) *rand.Rand {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -41,11 +42,44 @@ type Study struct {
 	Budgets []int
 	Eta     int    // 0 = 3
 	File    string // where finished trials are kept; "" = nowhere
+	// Inputs are digests of what scores depend on besides a trial's values, by what
+	// they are: recipe, data, … Trials of File that were made with others are refused
+	// (OtherInputs); nil = not known, nothing is refused.
+	Inputs map[string]string
 	// Run trains one trial and fills in its score; an error of the trial itself
 	// belongs in Trial.Error.
 	Run func(ctx context.Context, t *Trial) error
 	// Done hears each finished trial; nil is allowed.
 	Done func(t Trial)
+}
+
+// OtherInputs is the error of a study whose file holds trials made with other inputs.
+type OtherInputs struct {
+	File  string
+	Trial Trial
+	Names []string // of the inputs that differ, sorted
+}
+
+func (e *OtherInputs) Error() string {
+	return fmt.Sprintf("trial %d of the study in %s was made with another %s", e.Trial.ID, e.File, strings.Join(e.Names, ", "))
+}
+
+// sameInputs compares what a finished trial was made with.
+func (s *Study) sameInputs(t Trial) error {
+	if t.Inputs == nil || s.Inputs == nil {
+		return nil
+	}
+	var names []string
+	for name, digest := range s.Inputs {
+		if was, ok := t.Inputs[name]; ok && was != digest {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	slices.Sort(names)
+	return &OtherInputs{File: s.File, Trial: t, Names: names}
 }
 
 // Search runs what is missing and returns all trials in the order of their IDs.
@@ -151,6 +185,7 @@ func (s *Study) run(ctx context.Context, all, round []Trial, done map[int]Trial)
 				return
 			}
 			t.settle()
+			t.Inputs = s.Inputs
 			mu.Lock()
 			defer mu.Unlock()
 			done[t.ID] = *t
@@ -204,6 +239,9 @@ func (s *Study) load() (map[int]Trial, error) {
 		return nil, fmt.Errorf("read the study: %w", err)
 	}
 	for _, t := range all {
+		if err := s.sameInputs(t); err != nil {
+			return nil, err
+		}
 		out[t.ID] = t
 	}
 	return out, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -162,4 +163,45 @@ func TestHalving(t *testing.T) {
 	require.Equal(t, first[0].Values, all[11].Values)
 	require.Equal(t, all[11].ID, Ranked(all)[0].ID)
 	require.Len(t, first, 8)
+}
+
+// Scores that were made with other inputs are refused, by every method; those of files
+// without inputs are taken as they are.
+func TestStudyInputs(t *testing.T) {
+	for _, method := range Methods() {
+		t.Run(method, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "study.json")
+			runs := 0
+			search := func(inputs map[string]string) ([]Trial, error) {
+				s := Study{Space: space(t, "{x: {uniform: [0, 1]}}"), Method: method, Trials: 3, Budgets: []int{1, 3}, File: file, Inputs: inputs, Run: func(_ context.Context, x *Trial) error {
+					runs++
+					x.Score = number(t, x.Values["x"])
+					return nil
+				}}
+				return s.Search(t.Context())
+			}
+			old, err := search(nil)
+			require.NoError(t, err)
+			n := runs
+			mine := map[string]string{"data": "a", "recipe": "b"}
+			again, err := search(mine)
+			require.NoError(t, err)
+			require.Equal(t, old, again)
+			require.Equal(t, n, runs)
+
+			require.NoError(t, os.Remove(file))
+			first, err := search(mine)
+			require.NoError(t, err)
+			n = runs
+			again, err = search(map[string]string{"data": "a", "recipe": "b"})
+			require.NoError(t, err)
+			require.Equal(t, first, again)
+			_, err = search(map[string]string{"data": "c", "recipe": "b"})
+			var other *OtherInputs
+			require.ErrorAs(t, err, &other)
+			require.Equal(t, []string{"data"}, other.Names)
+			require.Equal(t, file, other.File)
+			require.Equal(t, n, runs)
+		})
+	}
 }
