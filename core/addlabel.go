@@ -51,7 +51,7 @@ func AddLabel(ctx context.Context, engine recipe.RowEmbedder, dir, label string,
 		fewshot.Unit(x)
 	}
 	w, bias := fewshot.Prototype(x, len(x[0]))
-	if err := appendClass(filepath.Join(dir, hf.WeightsFile), w, bias); err != nil {
+	if err := appendClass(dir, b.Primary, w, bias); err != nil {
 		return err
 	}
 	heads, ds := hf.ReadHeads(dir)
@@ -79,23 +79,16 @@ func AddLabel(ctx context.Context, engine recipe.RowEmbedder, dir, label string,
 }
 
 // appendClass adds a row to the linear layer of the primary head.
-func appendClass(path string, w []float64, bias float64) error {
-	file, err := safetensors.Open(path)
-	if err != nil {
-		return fmt.Errorf("add a label: %w", err)
-	}
-	defer file.Close() //nolint:errcheck // only read
-	var entries []safetensors.Entry
-	for _, name := range file.Names() {
-		e, _ := file.Entry(name)
+func appendClass(dir, head string, w []float64, bias float64) error {
+	change := func(e *safetensors.Entry) error {
 		var more []float64
-		switch name {
-		case "classifier.weight":
+		switch e.Name {
+		case "classifier.weight", "score.weight":
 			if len(e.Shape) != 2 || int(e.Shape[1]) != len(w) {
-				return fmt.Errorf("add a label: the head's weights have the shape %v, vectors have %d numbers", e.Shape, len(w))
+				return fmt.Errorf("the head's weights have the shape %v, vectors have %d numbers", e.Shape, len(w))
 			}
 			more = w
-		case "classifier.bias":
+		case "classifier.bias", head + "." + hf.ScoreBias:
 			more = []float64{bias}
 		}
 		if more != nil {
@@ -106,9 +99,13 @@ func appendClass(path string, w []float64, bias float64) error {
 				e.Data = binary.LittleEndian.AppendUint32(e.Data, math.Float32bits(float32(v)))
 			}
 		}
-		entries = append(entries, e)
+		return nil
 	}
-	if err := safetensors.Write(path, entries, nil); err != nil {
+	err := rewriteWeights(filepath.Join(dir, hf.WeightsFile), change)
+	if own := filepath.Join(dir, Own, hf.HeadWeightsFile); err == nil && exists(own) {
+		err = rewriteWeights(own, change)
+	}
+	if err != nil {
 		return fmt.Errorf("add a label: %w", err)
 	}
 	return nil
