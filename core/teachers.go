@@ -201,7 +201,7 @@ func (r *Run) makeStudent() error {
 			cut.Layers = append(cut.Layers, l)
 		}
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "student.v0\n%s\n%s\n%+v\n", t.digest, t.tokDigest, cut))
+	sum := sha256.Sum256(fmt.Appendf(nil, "student.v1\n%s\n%s\n%+v\n", t.digest, t.tokDigest, cut))
 	digest := hex.EncodeToString(sum[:])
 	dir := filepath.Join(r.Home, "stages", "student", digest)
 	if !exists(filepath.Join(dir, hf.ConfigFile)) {
