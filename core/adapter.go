@@ -362,12 +362,16 @@ func Merge(ctx context.Context, engine recipe.Engine, dir, out string, stores ..
 	return res, os.Rename(tmp, out)
 }
 
-// mergedBase merges an adapter that stands as the base of a run, once: the result is
-// a stage.
-func (r *Run) mergedBase(ctx context.Context, dir string) (string, error) {
-	base, _, ds := AdapterBase(dir, r.Store)
+// merged merges an adapter that stands as the base of a run or as a teacher (role),
+// once: the result is a stage.
+func (r *Run) merged(ctx context.Context, role, dir string) (string, error) {
+	base, c, ds := AdapterBase(dir, r.Store)
 	if err := ds.Err(); err != nil {
 		return "", err
+	}
+	if !c.Mergeable() {
+		return "", sdk.Diagnostics{{Severity: sdk.Error, Code: "adapter.merge", File: dir, Summary: fmt.Sprintf("an adapter of the kind %s is no change of weights: it cannot be merged, as the %s of a run has to be", c.Method, role),
+			Remedy: unmergeableRemedy}}.Err()
 	}
 	h := sha256.New()
 	for _, at := range []string{dir, base} {
@@ -383,9 +387,11 @@ func (r *Run) mergedBase(ctx context.Context, dir string) (string, error) {
 			return "", err
 		}
 	}
-	r.Watch.Stage("base", "adapter "+dir+" merged into "+base)
+	r.Watch.Stage(role, "adapter "+dir+" merged into "+base)
 	return out, nil
 }
+
+const unmergeableRemedy = "train it with train.peft lora, rslora, dora, adalora or ia3, which can be merged, or whole (train.peft off)"
 
 // tokenizerFiles may stand beside weights in a Hugging Face folder.
 var tokenizerFiles = []string{"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt", "added_tokens.json", "sentencepiece.bpe.model", "spiece.model"}

@@ -71,32 +71,25 @@ func AddLabel(ctx context.Context, engine recipe.RowEmbedder, dir, label string,
 		return fmt.Errorf("add a label: %w", err)
 	}
 	return hf.Replace(dir, func(into string) error {
-		if err := appendClass(filepath.Join(dir, hf.WeightsFile), filepath.Join(into, hf.WeightsFile), w, bias); err != nil {
+		if err := appendClass(dir, into, b.Primary, w, bias); err != nil {
 			return err
 		}
 		return errors.Join(writeWhole(filepath.Join(into, Own, hf.HeadsFile), text), writeWhole(filepath.Join(into, hf.ConfigFile), config))
 	})
 }
 
-// appendClass writes a file of weights again, with one more row of the linear layer of
-// the primary head.
-func appendClass(from, to string, w []float64, bias float64) error {
-	file, err := safetensors.Open(from)
-	if err != nil {
-		return fmt.Errorf("add a label: %w", err)
-	}
-	defer file.Close() //nolint:errcheck // only read
-	var entries []safetensors.Entry
-	for _, name := range file.Names() {
-		e, _ := file.Entry(name)
+// appendClass writes the files of weights again, from dir into the folder into, with
+// one more row of the linear layer of the primary head.
+func appendClass(dir, into, head string, w []float64, bias float64) error {
+	change := func(e *safetensors.Entry) error {
 		var more []float64
-		switch name {
-		case "classifier.weight":
+		switch e.Name {
+		case "classifier.weight", "score.weight":
 			if len(e.Shape) != 2 || int(e.Shape[1]) != len(w) {
-				return fmt.Errorf("add a label: the head's weights have the shape %v, vectors have %d numbers", e.Shape, len(w))
+				return fmt.Errorf("the head's weights have the shape %v, vectors have %d numbers", e.Shape, len(w))
 			}
 			more = w
-		case "classifier.bias":
+		case "classifier.bias", head + "." + hf.ScoreBias:
 			more = []float64{bias}
 		}
 		if more != nil {
@@ -107,9 +100,19 @@ func appendClass(from, to string, w []float64, bias float64) error {
 				e.Data = binary.LittleEndian.AppendUint32(e.Data, math.Float32bits(float32(v)))
 			}
 		}
-		entries = append(entries, e)
+		return nil
 	}
-	if err := safetensors.Write(to, entries, nil); err != nil {
+	at := []string{hf.WeightsFile}
+	if own := filepath.Join(Own, hf.HeadWeightsFile); exists(filepath.Join(dir, own)) {
+		at = append(at, own)
+	}
+	var err error
+	for _, name := range at {
+		if err == nil {
+			err = rewriteWeights(filepath.Join(dir, name), filepath.Join(into, name), change)
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("add a label: %w", err)
 	}
 	return nil

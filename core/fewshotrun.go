@@ -17,6 +17,7 @@ import (
 	"github.com/islm-dev/islm/core/corpus"
 	"github.com/islm-dev/islm/core/fewshot"
 	"github.com/islm-dev/islm/core/metric"
+	"github.com/islm-dev/islm/core/model/hf"
 	"github.com/islm-dev/islm/core/recipe"
 	"github.com/islm-dev/islm/core/torch/safetensors"
 	"github.com/islm-dev/islm/sdk"
@@ -571,7 +572,7 @@ func (f *fewShot) export(ctx context.Context, begin time.Time) error {
 		return err
 	}
 	if m.linear != nil {
-		if err := setLinear(out, m.linear); err != nil {
+		if err := setLinear(out, spec.Name, m.linear); err != nil {
 			return err
 		}
 	}
@@ -618,14 +619,9 @@ func (f *fewShot) jobInto(ctx context.Context, plan *recipe.Plan, base string, s
 	return f.run.Engine.Train(ctx, &recipe.Job{Dir: filepath.Join(f.work, "export-state"), Plan: plan, Base: base, Heads: []sdk.HeadSpec{spec}, Train: &fewRows{f.rows, nil, 1, 0}, Threads: plan.Train.Threads, ExportDir: out})
 }
 
-// setLinear writes a linear head into model.safetensors.
-func setLinear(dir string, l *fewshot.Linear) error {
-	path := filepath.Join(dir, "model.safetensors")
-	file, err := safetensors.Open(path)
-	if err != nil {
-		return fmt.Errorf("set the head: %w", err)
-	}
-	defer file.Close() //nolint:errcheck // only read
+// setLinear writes a linear head into model.safetensors; the bias of a causal model,
+// for which transformers' class has no place, into islm/heads.safetensors.
+func setLinear(dir, head string, l *fewshot.Linear) error {
 	var w, b []byte
 	for k, row := range l.W {
 		for _, v := range row {
@@ -633,21 +629,55 @@ func setLinear(dir string, l *fewshot.Linear) error {
 		}
 		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(float32(l.B[k])))
 	}
-	var entries []safetensors.Entry
-	for _, name := range file.Names() {
-		e, _ := file.Entry(name)
-		switch name {
-		case "classifier.weight":
-			e.Shape, e.Data = []int64{int64(len(l.W)), int64(len(l.W[0]))}, w
+	weight, bias := []int64{int64(len(l.W)), int64(len(l.W[0]))}, []int64{int64(len(l.B))}
+	var beside, done bool
+	file := filepath.Join(dir, hf.WeightsFile)
+	err := rewriteWeights(file, file, func(e *safetensors.Entry) error {
+		switch e.Name {
+		case "classifier.weight", "score.weight":
+			e.Shape, e.Data = weight, w
+			done, beside = true, e.Name == "score.weight"
 		case "classifier.bias":
-			e.Shape, e.Data = []int64{int64(len(l.B))}, b
+			e.Shape, e.Data = bias, b
 		}
-		entries = append(entries, e)
+		return nil
+	})
+	if err == nil && !done {
+		err = errors.New("the model has no linear head")
 	}
-	if err := safetensors.Write(path, entries, nil); err != nil {
+	if err == nil && beside {
+		entry := safetensors.Entry{Name: head + "." + hf.ScoreBias, DType: "F32", Shape: bias, Data: b}
+		file = filepath.Join(dir, Own, hf.HeadWeightsFile)
+		err = rewriteWeights(file, file, func(*safetensors.Entry) error { return nil }, entry)
+	}
+	if err != nil {
 		return fmt.Errorf("set the head: %w", err)
 	}
 	return nil
+}
+
+// rewriteWeights writes a safetensors file, which may be the same, with changed entries
+// and more, in the place of those of their names; for them alone it is made where
+// there is none.
+func rewriteWeights(from, to string, change func(*safetensors.Entry) error, more ...safetensors.Entry) error {
+	var entries []safetensors.Entry
+	file, err := safetensors.Open(from)
+	if err == nil {
+		defer file.Close() //nolint:errcheck // only read
+		for _, name := range file.Names() {
+			if slices.ContainsFunc(more, func(m safetensors.Entry) bool { return m.Name == name }) {
+				continue
+			}
+			e, _ := file.Entry(name)
+			if err := change(&e); err != nil {
+				return err
+			}
+			entries = append(entries, e)
+		}
+	} else if len(more) == 0 || !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return safetensors.Write(to, append(entries, more...), nil)
 }
 
 // partOf are some rows of a source.

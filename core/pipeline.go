@@ -48,6 +48,9 @@ type stageMark struct {
 // Run runs what is left and returns what the last stage made; few is that of a last
 // stage with a few examples.
 func (p *Pipeline) Run(ctx context.Context) (res *Result, few *FewShotResult, err error) {
+	if err := p.check(); err != nil {
+		return nil, nil, err
+	}
 	if _, _, err := OpenFolder(p.Out, p.Resume); err != nil {
 		return nil, nil, err
 	}
@@ -95,6 +98,31 @@ func (p *Pipeline) Run(ctx context.Context) (res *Result, few *FewShotResult, er
 		from = dir
 	}
 	return res, few, nil
+}
+
+// check refuses, before the first stage, a model that the next stage could not begin
+// with.
+func (p *Pipeline) check() error {
+	var ds sdk.Diagnostics
+	for i := range len(p.Stages) - 1 {
+		s := &p.Stages[i]
+		r, err := p.Make(s)
+		if err != nil {
+			return err
+		}
+		plan, bad, err := r.Resolve(nil)
+		if err != nil {
+			return err
+		}
+		if bad.HasErrors() {
+			continue // the stage itself tells them, with what its plugins advise
+		}
+		if method := plan.Train.Peft; recipe.HasAdapter(method) && !recipe.Mergeable(method) {
+			ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "adapter.merge", Path: "train.peft",
+				Summary: fmt.Sprintf("stage %s trains an adapter of the kind %s, which cannot be merged into its base: stage %s has no model to begin with", s.Name, method, p.Stages[i+1].Name), Remedy: unmergeableRemedy})
+		}
+	}
+	return ds.Err()
 }
 
 // stage does what an objective asks for.

@@ -269,7 +269,7 @@ func (r *Run) findBase(ctx context.Context) error {
 		return err
 	}
 	if peft.Is(m.Dir) {
-		if m.Dir, err = r.mergedBase(ctx, m.Dir); err != nil {
+		if m.Dir, err = r.merged(ctx, "base", m.Dir); err != nil {
 			return err
 		}
 		m.Source = nil // the weights are others now

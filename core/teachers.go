@@ -13,6 +13,7 @@ import (
 
 	"github.com/islm-dev/islm/core/corpus"
 	"github.com/islm-dev/islm/core/model/hf"
+	"github.com/islm-dev/islm/core/model/peft"
 	"github.com/islm-dev/islm/core/modelstore"
 	"github.com/islm-dev/islm/core/recipe"
 	"github.com/islm-dev/islm/core/report"
@@ -75,6 +76,11 @@ func (r *Run) openTeacher(ctx context.Context, ref string) (*teacher, sdk.Diagno
 	m, err := r.model(ctx, ref)
 	if err != nil {
 		return nil, nil, err
+	}
+	if peft.Is(m.Dir) {
+		if m.Dir, err = r.merged(ctx, "teacher", m.Dir); err != nil {
+			return nil, nil, err
+		}
 	}
 	t := &teacher{model: m, plan: recipe.Defaults()}
 	cfg, ds := hf.ReadConfig(m.Dir)
@@ -195,7 +201,7 @@ func (r *Run) makeStudent() error {
 			cut.Layers = append(cut.Layers, l)
 		}
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "student.v0\n%s\n%s\n%+v\n", t.digest, t.tokDigest, cut))
+	sum := sha256.Sum256(fmt.Appendf(nil, "student.v1\n%s\n%s\n%+v\n", t.digest, t.tokDigest, cut))
 	digest := hex.EncodeToString(sum[:])
 	dir := filepath.Join(r.Home, "stages", "student", digest)
 	if !exists(filepath.Join(dir, hf.ConfigFile)) {

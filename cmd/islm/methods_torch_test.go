@@ -47,6 +47,9 @@ func TestMethodsTogether(t *testing.T) {
 	teachers := map[string]string{"full": filepath.Join(dir, "teacher"), "few": filepath.Join(dir, "few-teacher")}
 	code, said := make("train", teachers["full"], "--base", base)
 	require.Zero(t, code, said)
+	adapted := filepath.Join(dir, "adapter-teacher") // of the students of all examples that learn as adapters
+	code, said = make("train", adapted, "--base", base, "--set", "train.peft=lora")
+	require.Zero(t, code, said)
 	code, said = make("fewshot", teachers["few"], append([]string{"--base", base}, few...)...)
 	require.Zero(t, code, said)
 
@@ -86,9 +89,13 @@ func TestMethodsTogether(t *testing.T) {
 			t.Run(scale+"/"+strings.Join(cell, "+"), func(t *testing.T) {
 				out := filepath.Join(dir, scale+strings.Join(cell, "-"))
 				verb := "train"
+				teacher := teachers[scale]
+				if scale == "full" && with&adapter != 0 {
+					teacher = adapted
+				}
 				switch {
 				case with&distillation != 0:
-					verb, more = "distill", append(more, "--teacher", teachers[scale], "--set", "distill.hidden=0")
+					verb, more = "distill", append(more, "--teacher", teacher, "--set", "distill.hidden=0")
 				case scale == "few":
 					verb, more = "fewshot", append(append(more, "--base", base), few...)
 				default:

@@ -25,6 +25,7 @@ func tinyConfigs() map[string]map[string]any {
 		"gpt2":       {"architectures": []string{"GPT2LMHeadModel"}, "n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 160, "eos_token_id": 256},
 		"bert":       bert,
 		"distilbert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64, "max_position_embeddings": 160},
+		"roberta":    {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64, "max_position_embeddings": 162, "type_vocab_size": 1, "pad_token_id": 1},
 		"albert":     {"embedding_size": 16, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64, "max_position_embeddings": 160},
 		"llama": {"architectures": []string{"LlamaForCausalLM"}, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 64, "max_position_embeddings": 160,
 			"tie_word_embeddings": true, "eos_token_id": 256},

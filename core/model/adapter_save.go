@@ -84,7 +84,7 @@ func (m *Model) adapterEntries(architecture, primary string, needsPooler bool) (
 // travels reports whether a weight of the primary head belongs into an adapter
 // folder, as one of peft's modules_to_save.
 func (p *Param) travels(primary string) bool {
-	return primary != "" && p.Head == primary && headModule(strings.TrimPrefix(p.Name, primary+".")) != ""
+	return primary != "" && p.Head == primary && !p.beside && headModule(strings.TrimPrefix(p.Name, primary+".")) != ""
 }
 
 // keptEntry is a factor of an update without the ranks that were given up.

@@ -310,6 +310,14 @@ func (l *loader) head(spec sdk.HeadSpec) (*Head, error) {
 	for _, t := range l.cfg.HeadWeights(spec.Kind == sdk.KindTag || spec.Pooling != "" && !l.cfg.Causal(), k) {
 		parts[t.Name] = l.param(hf.Tensor{Name: prefix + t.Name, Shape: t.Shape}, spec.Name, find(prefix+t.Name))
 	}
+	// transformers' classifier of a causal model has no bias; that of linear few-shot
+	// heads lies in islm/.
+	if name := prefix + hf.ScoreBias; parts["score.weight"] != nil && parts[hf.ScoreBias] == nil && find(prefix+"score.weight") != nil {
+		if x := l.findOwn(name); x != nil {
+			p := l.param(hf.Tensor{Name: name, Shape: []int64{k}}, spec.Name, x)
+			p.beside, parts[hf.ScoreBias] = true, p
+		}
+	}
 	for _, stem := range []string{"classifier", "classifier.out_proj", "score"} {
 		if parts[stem+".weight"] != nil {
 			h.out = linear{parts[stem+".weight"], parts[stem+".bias"]}

@@ -57,6 +57,7 @@ type Param struct {
 
 	tuned       bool        // part of an adapter
 	based       bool        // of a head, but the base has it: an adapter leaves it as it is
+	beside      bool        // of a head, but transformers' class has no such weight: it lies in islm/
 	transposed  bool        // a file holds it with the two dimensions exchanged
 	adapter     adapter     // of the linear map with this weight; nil = none
 	normAdapter normAdapter // of the LayerNorm with this weight; nil = none

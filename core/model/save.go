@@ -76,7 +76,7 @@ func (m *Model) Save(dir, primary string) error {
 				e.Name = hf.Prefixed(cfg.ModelType, p.Name)
 			}
 			main = append(main, e)
-		case p.Head == primary && prefixed && !strings.HasPrefix(p.Name, primary+".crf."):
+		case p.Head == primary && prefixed && !p.beside && !strings.HasPrefix(p.Name, primary+".crf."):
 			e.Name = strings.TrimPrefix(p.Name, primary+".")
 			main = append(main, e)
 			if hf.DecoderBias(e.Name) && !m.Config.TieWords {

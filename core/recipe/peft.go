@@ -118,6 +118,12 @@ func (p *Plan) VirtualTokens() int {
 	return 0
 }
 
+// Mergeable reports whether what the method trains can become part of the base's
+// weights: its output is linear in the layer's own input.
+func Mergeable(method string) bool {
+	return slices.Contains([]string{PeftLoRA, PeftRSLoRA, PeftDoRA, PeftAdaLoRA, PeftIA3}, method)
+}
+
 // PeftRates is a learning rate of a method to begin with, and one of its heads, 0 =
 // the same: what does well on the validation rows of Financial PhraseBank with
 // MiniLM (bench/methods). Each is far above that of full tuning. ok is false for

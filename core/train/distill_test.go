@@ -182,3 +182,113 @@ func TestDistillResumesToTheSameBytes(t *testing.T) {
 		require.False(t, strings.HasPrefix(name, projectionPrefix), name)
 	}
 }
+
+// firstLosses is the loss of one step with these teachers' answers alone.
+func firstLosses(t *testing.T, teachers ...recipe.Teacher) float64 {
+	t.Helper()
+	job := taughtJobOf(t, func(d *recipe.DistillPlan) { d.Labels = 0 }, teachers...)
+	out, err := Engine{}.Train(t.Context(), job)
+	require.NoError(t, err)
+	require.Len(t, out.Losses, 1)
+	return out.Losses[0]
+}
+
+// taughtJobOf is one step of a student with some teachers.
+func taughtJobOf(t *testing.T, edit func(*recipe.DistillPlan), teachers ...recipe.Teacher) *recipe.Job {
+	t.Helper()
+	_, all := loadTrajectory(t)
+	p := plan()
+	p.Objective, p.Train.Steps = recipe.ObjectiveDistill, 1
+	p.Distill = recipe.DistillPlan{Logits: 1, Temperature: 2, States: "tokens", RelationLayer: -1}
+	edit(&p.Distill)
+	job := newJobAt(t.TempDir(), p, all)
+	for i := range teachers {
+		teachers[i].Rows, teachers[i].Same = &rows{all: all, size: 8}, true
+	}
+	job.Teachers = teachers
+	return job
+}
+
+// turned is the teacher with its labels in another order: c, a, b. It says the same.
+func turned(t *testing.T, from string) recipe.Teacher {
+	t.Helper()
+	order := []int{2, 0, 1}
+	dir := t.TempDir()
+	require.NoError(t, os.CopyFS(dir, os.DirFS(from)))
+	f, err := safetensors.Open(filepath.Join(from, hf.WeightsFile))
+	require.NoError(t, err)
+	defer f.Close() //nolint:errcheck // only read
+	var entries []safetensors.Entry
+	for _, name := range f.Names() {
+		e, _ := f.Entry(name)
+		if strings.HasPrefix(name, "classifier.") {
+			data := e.Data
+			size := len(data) / 3
+			e.Data = nil
+			for _, row := range order {
+				e.Data = append(e.Data, data[row*size:(row+1)*size]...)
+			}
+		}
+		entries = append(entries, e)
+	}
+	require.NoError(t, safetensors.Write(filepath.Join(dir, hf.WeightsFile), entries, nil))
+	spec := topic()[0]
+	spec.Labels = []string{"c", "a", "b"}
+	text, err := (&hf.Heads{Heads: []sdk.HeadSpec{spec}, Primary: spec.Name}).Encode()
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, hf.Own, hf.HeadsFile), text, 0o644))
+	cfg, ds := hf.ReadConfig(dir)
+	require.NoError(t, ds.Err())
+	cfg.Labels = spec.Labels
+	config, err := cfg.Encode()
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, hf.ConfigFile), config, 0o644))
+	return recipe.Teacher{Name: "turned", Dir: dir, Heads: []sdk.HeadSpec{spec}}
+}
+
+// Teachers with a head of one name teach the student's head the mean of their
+// losses, whatever the order of their labels.
+func TestDistillAveragesTeachers(t *testing.T) {
+	one := recipe.Teacher{Name: "one", Dir: trainedTeacher(t), Heads: topic()}
+	_, all := loadTrajectory(t)
+	p := plan()
+	p.Seed, p.Train.LR, p.Train.Epochs = 12, 3e-3, 3
+	job := newJobAt(t.TempDir(), p, all)
+	_, err := Engine{}.Train(t.Context(), job)
+	require.NoError(t, err)
+	two := recipe.Teacher{Name: "two", Dir: job.ExportDir, Heads: topic()}
+
+	a, b := firstLosses(t, one), firstLosses(t, two)
+	require.Greater(t, max(a, b)-min(a, b), 0.01, "the teachers say different things")
+	require.InDelta(t, (a+b)/2, firstLosses(t, one, two), 1e-6)
+	require.InDelta(t, b, firstLosses(t, turned(t, two.Dir)), 1e-6)
+	require.InDelta(t, (a+b)/2, firstLosses(t, one, turned(t, two.Dir)), 1e-6)
+}
+
+// A student of the teacher's first layer has that layer's states: it is apart from
+// those that distill.layers maps it to, and no others.
+func TestDistillComparesMappedLayers(t *testing.T) {
+	teacher := recipe.Teacher{Name: "teacher", Dir: trainedTeacher(t), Heads: topic()}
+	student := t.TempDir()
+	require.NoError(t, hf.Cut{Layers: []int{0}}.Write(teacher.Dir, student).Err())
+	for pair, same := range map[string]bool{"0:0": true, "0:1": false, "": false} { // without a map: the last one
+		job := taughtJobOf(t, func(d *recipe.DistillPlan) {
+			d.Logits, d.Hidden = 0, 1
+			if pair != "" {
+				d.Layers = []string{pair}
+			}
+		}, teacher)
+		job.Base = student
+		out, err := Engine{}.Train(t.Context(), job)
+		require.NoError(t, err, pair)
+		if same {
+			require.InDelta(t, 0, out.Losses[0], 1e-9, pair)
+		} else {
+			require.Greater(t, out.Losses[0], 1e-3, pair)
+		}
+	}
+	job := taughtJobOf(t, func(d *recipe.DistillPlan) { d.Hidden, d.Layers = 1, []string{"0:2"} }, teacher)
+	job.Base = student
+	_, err := Engine{}.Train(t.Context(), job)
+	require.ErrorContains(t, err, `"0:2", but the student's layers are 0-0 and the teacher's 0-1`)
+}

@@ -127,7 +127,7 @@ func (c *Config) HeadWeights(tokens bool, k int64) []Tensor {
 	h := int64(c.HiddenSize)
 	switch {
 	case tokens && c.ModelType == "llama":
-		return []Tensor{{Name: "score.weight", Shape: []int64{k, h}}, {Name: "score.bias", Shape: []int64{k}}}
+		return []Tensor{{Name: "score.weight", Shape: []int64{k, h}}, {Name: ScoreBias, Shape: []int64{k}}}
 	case tokens || !c.OwnHeads() && !c.Causal():
 		return []Tensor{{Name: "classifier.weight", Shape: []int64{k, h}}, {Name: "classifier.bias", Shape: []int64{k}}}
 	case c.ModelType == "distilbert":
@@ -143,6 +143,10 @@ func (c *Config) HeadWeights(tokens bool, k int64) []Tensor {
 		{Name: "classifier.out_proj.weight", Shape: []int64{k, h}}, {Name: "classifier.out_proj.bias", Shape: []int64{k}},
 	}
 }
+
+// ScoreBias is the bias of a causal model's classifier, which …ForSequenceClassification
+// does not have.
+const ScoreBias = "score.bias"
 
 // Answers begins the names of the two weights of a head of answers (qa.v0), as in
 // transformers' …ForQuestionAnswering.

@@ -163,8 +163,8 @@ func (c *Cut) shape(cfg *Config) (*Config, error) {
 	if small.HiddenSize > cfg.HiddenSize || small.Intermediate > cfg.Intermediate {
 		return nil, fmt.Errorf("the student is wider (%d, %d) than the teacher (%d, %d): set student.from=scratch", small.HiddenSize, small.Intermediate, cfg.HiddenSize, cfg.Intermediate)
 	}
-	if narrower := small.HiddenSize != cfg.HiddenSize || small.Intermediate != cfg.Intermediate; narrower && cfg.ModelType != "bert" {
-		return nil, fmt.Errorf("teachers of type %s can be cut by layers only, not by width", cfg.ModelType)
+	if narrower := small.HiddenSize != cfg.HiddenSize || small.Intermediate != cfg.Intermediate; narrower && !slices.Contains([]string{"bert", "roberta", "xlm-roberta"}, cfg.ModelType) {
+		return nil, fmt.Errorf("teachers of type %s can be cut by layers only, not by width: bert, roberta and xlm-roberta can", cfg.ModelType)
 	}
 	if small.HiddenSize/small.Heads != size {
 		return nil, fmt.Errorf("the student's attention heads have the size %d, the teacher's %d: set student.heads to %d, or student.from=scratch", small.HiddenSize/small.Heads, size, small.HiddenSize/size)
@@ -195,7 +195,7 @@ func axes(name string, dims int) string {
 		return two
 	}
 	switch {
-	case strings.Contains(name, "LayerNorm"):
+	case strings.Contains(name, "LayerNorm"), strings.HasPrefix(name, PlainLM+"layer_norm"):
 		return "h"
 	case strings.Contains(name, "attention.self."):
 		return pick("ah", "a")
@@ -205,9 +205,10 @@ func axes(name string, dims int) string {
 		return pick("fh", "f")
 	case strings.Contains(name, ".output.dense"):
 		return pick("hf", "h")
-	case strings.Contains(name, "pooler.dense"):
+	case strings.Contains(name, "pooler.dense"), strings.Contains(name, "classifier.dense"), strings.HasPrefix(name, PlainLM+"dense"), strings.HasPrefix(name, BertLM+"transform.dense"):
 		return pick("hh", "h")
-	case strings.Contains(name, "embeddings."), strings.HasSuffix(name, "classifier.weight"):
+	case strings.Contains(name, "embeddings."), strings.HasSuffix(name, "classifier.weight"), strings.HasSuffix(name, "classifier.out_proj.weight"),
+		name == PlainLM+"decoder.weight", name == BertLM+"decoder.weight":
 		return pick("-h", "-")
 	}
 	return pick("--", "-")

@@ -106,3 +106,69 @@ func TestCutProblems(t *testing.T) {
 		require.Contains(t, ds.Err().Error(), want)
 	}
 }
+
+// A narrower RoBERTa: every weight has the shape that its config wants, those of its
+// own heads and language model among them, and is the teacher's at the units kept.
+func TestCutNarrowsRoberta(t *testing.T) {
+	for name, head := range map[string]func(*Config) []Tensor{
+		"roberta-label": func(c *Config) []Tensor { return c.HeadWeights(false, 3) },
+		"roberta-tags":  func(c *Config) []Tensor { return c.HeadWeights(true, 5) },
+		"roberta":       func(c *Config) []Tensor { return c.LMHead() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			from, dir := filepath.Join("../testdata/lm", name), t.TempDir()
+			require.Empty(t, Cut{Layers: []int{1}, Hidden: 8}.Write(from, dir))
+			cfg, ds := ReadConfig(dir)
+			require.Empty(t, ds)
+			require.Equal(t, []int{8, 1, 12, 1, 20}, []int{cfg.HiddenSize, cfg.Heads, cfg.Intermediate, cfg.Layers, cfg.MaxPositions})
+			open := func(dir string) *Weights {
+				w, ds := OpenWeights(dir, cfg.ModelType)
+				require.Empty(t, ds)
+				t.Cleanup(func() { require.NoError(t, w.Close()) })
+				return w
+			}
+			teacher, student := open(from), open(dir)
+			want := append(cfg.Encoder(), head(cfg)...)
+			var names []string
+			for _, x := range want {
+				names = append(names, x.Name)
+				w, ok := student.Find(x.Name)
+				require.True(t, ok, x.Name)
+				require.Equal(t, x.Shape, w.Shape, x.Name)
+			}
+			require.ElementsMatch(t, names, student.Names())
+
+			values := func(w *Weights, name string) []float32 {
+				x, ok := w.Find(name)
+				require.True(t, ok, name)
+				v, err := floats(x)
+				require.NoError(t, err)
+				return v
+			}
+			// The units kept, found in a row of the word embeddings.
+			words, few := values(teacher, cfg.Words()), values(student, cfg.Words())
+			var units []int
+			for i, v := range words[:16] {
+				if len(units) < 8 && v == few[len(units)] {
+					units = append(units, i)
+				}
+			}
+			require.Len(t, units, 8)
+			for name, square := range map[string]bool{"classifier.dense.weight": true, "classifier.out_proj.weight": false, "classifier.weight": false, "lm_head.dense.weight": true, "lm_head.layer_norm.weight": false} {
+				if _, ok := teacher.Find(name); !ok {
+					continue
+				}
+				all, part := values(teacher, name), values(student, name)
+				for i, v := range part {
+					row := i / 8
+					if square {
+						row = units[row]
+					}
+					require.Equal(t, all[row*16+units[i%8]], v, "%s %d", name, i)
+				}
+			}
+		})
+	}
+	ds := Cut{Hidden: 8}.Write("../testdata/lm/distilbert-label", t.TempDir())
+	require.ErrorContains(t, ds.Err(), "by layers only")
+}

@@ -82,7 +82,7 @@ func (c *Config) LowRank() bool {
 }
 
 // Mergeable reports whether the adapter can become part of the base's weights.
-func (c *Config) Mergeable() bool { return c.LowRank() || c.Method == recipe.PeftIA3 }
+func (c *Config) Mergeable() bool { return recipe.Mergeable(c.Method) }
 
 // KnownToPeft reports whether Hugging Face peft has the method.
 func (c *Config) KnownToPeft() bool { return !strings.HasPrefix(kinds[c.Method], "ISLM_") }
