@@ -80,24 +80,12 @@ func TestParityWithPeft(t *testing.T) {
 					}
 				})
 			})
-			input, err := json.Marshal(map[string]any{"rows": f.raw})
-			require.NoError(t, err)
-			cmd := exec.Command(python, filepath.Join("..", "..", "scripts", "parity", "load_adapter.py"), dir, base)
-			cmd.Stdin = bytes.NewReader(input)
-			var stderr bytes.Buffer
-			cmd.Stderr = &stderr
-			out, err := cmd.Output()
-			require.NoError(t, err, stderr.String())
-			var got struct {
-				Labels []string          `json:"labels"`
-				Logits []json.RawMessage `json:"logits"`
-			}
-			require.NoError(t, json.Unmarshal(out, &got))
+			labels, logits := saidByPeft(t, python, dir, base, f)
 			if spec.Kind != sdk.KindQA {
-				require.Equal(t, ConfigLabels(spec), got.Labels)
+				require.Equal(t, ConfigLabels(spec), labels)
 			}
-			require.Len(t, got.Logits, len(want))
-			for k, raw := range got.Logits {
+			require.Len(t, logits, len(want))
+			for k, raw := range logits {
 				var flat []float32
 				if tags {
 					var rows [][]float32
@@ -114,6 +102,26 @@ func TestParityWithPeft(t *testing.T) {
 	}
 }
 
+// saidByPeft loads an adapter folder with its base in peft: the labels of its config,
+// and what it says of the fixture's rows.
+func saidByPeft(t *testing.T, python, dir, base string, f *fixture) (labels []string, logits []json.RawMessage) {
+	t.Helper()
+	input, err := json.Marshal(map[string]any{"rows": f.raw})
+	require.NoError(t, err)
+	cmd := exec.Command(python, filepath.Join("..", "..", "scripts", "parity", "load_adapter.py"), dir, base)
+	cmd.Stdin = bytes.NewReader(input)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	require.NoError(t, err, stderr.String())
+	var got struct {
+		Labels []string          `json:"labels"`
+		Logits []json.RawMessage `json:"logits"`
+	}
+	require.NoError(t, json.Unmarshal(out, &got))
+	return got.Labels, got.Logits
+}
+
 // peft loads rows of new terms that islm wrote, on the resized base.
 func TestParityOfTermRows(t *testing.T) {
 	python := os.Getenv("ISLM_PARITY_PY")
@@ -121,19 +129,10 @@ func TestParityOfTermRows(t *testing.T) {
 		t.Skip("set ISLM_PARITY_PY to a Python with transformers and peft, or run make parity")
 	}
 	said := func(t *testing.T, dir, base string, f *fixture) (out []float32) {
-		input, err := json.Marshal(map[string]any{"rows": f.raw})
-		require.NoError(t, err)
-		cmd := exec.Command(python, filepath.Join("..", "..", "scripts", "parity", "load_adapter.py"), dir, base)
-		cmd.Stdin = bytes.NewReader(input)
-		var stderr bytes.Buffer
-		cmd.Stderr = &stderr
-		raw, err := cmd.Output()
-		require.NoError(t, err, stderr.String())
-		var got struct {
-			Logits [][]float32 `json:"logits"`
-		}
-		require.NoError(t, json.Unmarshal(raw, &got))
-		for _, row := range got.Logits {
+		_, logits := saidByPeft(t, python, dir, base, f)
+		for _, raw := range logits {
+			var row []float32
+			require.NoError(t, json.Unmarshal(raw, &row))
 			out = append(out, row...)
 		}
 		return out

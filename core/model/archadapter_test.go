@@ -3,10 +3,8 @@
 package model
 
 import (
-	"bytes"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -225,21 +223,10 @@ func TestParityOfArchAdapters(t *testing.T) {
 				defer m.Close()
 				require.NoError(t, m.Save(dir, head.Name))
 			})
-			input, err := json.Marshal(map[string]any{"rows": f.raw})
-			require.NoError(t, err)
-			cmd := exec.Command(python, filepath.Join("..", "..", "scripts", "parity", "load_adapter.py"), dir, base)
-			cmd.Stdin = bytes.NewReader(input)
-			var stderr bytes.Buffer
-			cmd.Stderr = &stderr
-			out, err := cmd.Output()
-			require.NoError(t, err, stderr.String())
-			var got struct {
-				Logits []json.RawMessage `json:"logits"`
-			}
-			require.NoError(t, json.Unmarshal(out, &got))
+			_, logits := saidByPeft(t, python, dir, base, f)
 			inTorch(t, func() {
 				want, shape := f.tensor(t, "logits")
-				for k, raw := range got.Logits {
+				for k, raw := range logits {
 					var flat []float32
 					if len(shape) == 2 {
 						require.NoError(t, json.Unmarshal(raw, &flat))
