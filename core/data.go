@@ -35,6 +35,7 @@ type data struct {
 	rules       *rules
 	base        string      // model folder to start from: the base's, or the vocabulary's
 	vocabulary  *vocabulary // nil when it is not extended
+	hides       bool        // a masked language model trains beside the other heads, on rows of its own
 	replayed    int         // examples of train that a continued model had learned before
 	// Of pre-training: what came before the texts were packed, and the provenance of it.
 	before []Stage
@@ -131,6 +132,9 @@ func openData(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 	if ds = append(ds, refuseTerms(plan, d.heads)...); ds.HasErrors() {
 		return nil, ds, nil
 	}
+	if ds = append(ds, checkLanguageModels(d.heads, cfg, tok, req.base)...); ds.HasErrors() {
+		return nil, ds, nil
+	}
 	if plan.Vocab.Extend != 0 {
 		v, extended, more, err := extendVocabulary(ctx, req, tok, c.Train)
 		ds = append(ds, more...)
@@ -147,12 +151,25 @@ func openData(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 	if d.tokDigest, err = tokenizerDigest(d.base); err != nil {
 		return nil, ds, err
 	}
-	d.set, err = c.Build(ctx, corpus.BuildRequest{Plan: plan, Tokenizer: tok, MaxLength: d.maxLength, Knowledge: req.knowledge.encoder(), Home: filepath.Join(req.home, "stages", "corpus")})
+	build := corpus.BuildRequest{Plan: plan, Tokenizer: tok, MaxLength: d.maxLength, Knowledge: req.knowledge.encoder(), Home: filepath.Join(req.home, "stages", "corpus")}
+	hide := corpus.NewHide(d.heads, plan, tok)
+	if hide != nil && plan.Pretrain.Mask == "entity" {
+		graph, more, err := d.openLinker(ctx, req)
+		ds = append(ds, more...)
+		if err != nil || ds.HasErrors() {
+			return nil, ds, err
+		}
+		defer graph.Close() //nolint:errcheck // read only
+		build.Entities, build.EntitiesDigest = graph, linkerDigest(graph, plan)
+	}
+	d.set, err = c.Build(ctx, build)
 	if err != nil {
 		return nil, ds, err
 	}
 	loader := corpus.NewLoader(d.set.Train, plan, d.maxLength)
-	d.loader = loader
+	if d.loader = loader; hide != nil {
+		loader.Hide(hide)
+	}
 	if s := plan.Data.Sampling; s != "" && s != recipe.SamplingProportional && !loader.Mixes() {
 		ds.Add(sdk.Diagnostic{Severity: sdk.Info, Code: "data.sampling", Path: "data.sampling", Summary: fmt.Sprintf("data.sampling %s changes nothing: all rows of train have labels of the same heads", s)})
 	}
@@ -173,7 +190,41 @@ func openData(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 		return nil, ds, err
 	}
 	d.valid, d.test = d.set.Sources()
+	if hide != nil {
+		d.hides = true
+		if d.valid != nil {
+			d.valid = hide.Hidden(d.set.Valid)
+		}
+		if d.test != nil {
+			d.test = hide.Hidden(d.set.Test)
+		}
+	}
 	return d, ds, nil
+}
+
+// checkLanguageModels says what the language models of a run cannot have.
+func checkLanguageModels(heads []sdk.HeadSpec, cfg *hf.Config, tok *token.Tokenizer, base string) (ds sdk.Diagnostics) {
+	for _, h := range heads {
+		path := "heads." + h.Name
+		switch {
+		case h.Kind == sdk.KindMLM && cfg.Causal():
+			ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "head.architecture", Path: path, Summary: fmt.Sprintf("head %q: a masked language model cannot stand on the causal encoder of a %s", h.Name, cfg.ModelType), Remedy: "--set " + path + ".kind=" + sdk.KindCLM})
+		case h.Kind == sdk.KindCLM && !cfg.Causal():
+			ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "head.architecture", Path: path, Summary: fmt.Sprintf("head %q: a causal language model needs a causal encoder such as gpt2, the base is of type %s", h.Name, cfg.ModelType), Remedy: "--set " + path + ".kind=" + sdk.KindMLM})
+		case h.Kind == sdk.KindMLM:
+			ds.Add(lacksMask(tok, base)...)
+		}
+	}
+	return ds
+}
+
+// lacksMask is the problem of a vocabulary without a mask token; nil if it has one.
+func lacksMask(tok *token.Tokenizer, base string) (ds sdk.Diagnostics) {
+	if _, ok := tok.Special("mask"); !ok {
+		ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "vocab.mask", File: base, Summary: "the vocabulary has no mask token, which masked language modelling needs",
+			Remedy: "choose a base with one, or add [MASK] (BERT) or <mask> (RoBERTa) to its tokenizer"})
+	}
+	return ds
 }
 
 // shortest is the least length of texts that leaves something of them beside special
@@ -229,6 +280,10 @@ func (d *data) summary() []string {
 		lines = append(lines, "vocabulary: "+d.vocabulary.stage().Text)
 	}
 	for _, h := range d.heads {
+		if h.Kind == sdk.KindMLM || h.Kind == sdk.KindCLM {
+			lines = append(lines, fmt.Sprintf("head %s (%s): learns the texts", h.Name, h.Kind))
+			continue
+		}
 		if h.Kind == sdk.KindGenerate {
 			lines = append(lines, fmt.Sprintf("head %s (%s): writes a text after a prompt", h.Name, h.Kind))
 			continue
@@ -250,9 +305,9 @@ func (d *data) stages() []Stage {
 	if d.packed != nil {
 		return append(slices.Clone(d.before), Stage{"tokenizer", d.tokDigest, fmt.Sprintf("%d pieces", d.tokenizer.VocabSize()), true}, Stage{"text", "sha256:" + d.packed.Digest, d.summary()[0], d.packed.Reused})
 	}
-	var before []Stage
+	before := slices.Clone(d.before)
 	if d.knowledge != nil {
-		before = d.knowledge.stages
+		before = append(before, d.knowledge.stages...)
 	}
 	if d.rules != nil {
 		before = slices.Concat(before, d.rules.stages)
@@ -260,7 +315,7 @@ func (d *data) stages() []Stage {
 	if d.vocabulary != nil {
 		before = slices.Concat(before, []Stage{d.vocabulary.stage()})
 	}
-	return append(slices.Clone(before), []Stage{
+	return append(before, []Stage{
 		{"tokenizer", d.tokDigest, fmt.Sprintf("%d pieces", d.tokenizer.VocabSize()), true},
 		{"corpus", "sha256:" + d.set.Digest, fmt.Sprintf("%d train, %d valid, %d test rows, at most %d pieces each", d.set.Train.Len(), d.set.Valid.Len(), d.set.Test.Len(), d.maxLength), d.set.Reused},
 	}...)

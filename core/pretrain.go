@@ -57,10 +57,8 @@ func openText(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 	}
 	tok := d.tokenizer
 	ds = append(ds, d.fitLength(plan, cfg)...)
-	mask, ok := tok.Special("mask")
-	if !ok && !cfg.Causal() {
-		ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "vocab.mask", File: d.base, Summary: "the vocabulary has no mask token, which masked language modelling needs",
-			Remedy: "choose a base with one, or add [MASK] (BERT) or <mask> (RoBERTa) to its tokenizer"})
+	if !cfg.Causal() {
+		ds.Add(lacksMask(tok, d.base)...)
 	}
 	if n := tok.VocabSize(); n > cfg.VocabSize {
 		ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "model.tokenizer", File: d.base, Summary: fmt.Sprintf("the tokenizer has %d pieces, the model's embedding only %d rows", n, cfg.VocabSize), Remedy: "use the tokenizer that belongs to this model"})
@@ -79,13 +77,14 @@ func openText(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 			return nil, ds, err
 		}
 		defer graph.Close() //nolint:errcheck // read only
-		pack.Linker, pack.LinkerDigest = graph, fmt.Sprintf("%s %q %t", graph.Digest(), plan.Knowledge.Types, plan.Knowledge.Abbreviations)
+		pack.Linker, pack.LinkerDigest = graph, linkerDigest(graph, plan)
 	}
 	packed, more, err := corpus.Pack(ctx, pack)
 	ds = append(ds, more...)
 	if err != nil || ds.HasErrors() {
 		return nil, ds, err
 	}
+	mask, _ := tok.Special("mask")
 	m := &corpus.Masking{Plan: *how, Seed: plan.Seed, Mask: mask, Pieces: tok.VocabSize(), Keep: tok.IsSpecial, Causal: cfg.Causal()}
 	d.packed, d.corpus.Inputs = packed, append(d.corpus.Inputs, packed.Inputs...)
 	d.loader = &corpus.PackedLoader{Rows: packed.Train, Masking: m, Size: max(1, plan.Train.BatchSize), Shuffle: plan.Train.Shuffle}
@@ -164,6 +163,11 @@ func (d *data) findTexts(ctx context.Context, req dataRequest, path string, pack
 	pack.Chosen, pack.ChosenDigest = near.chosen, near.Digest
 	d.before = append(d.before, near.Stage)
 	return ds, nil
+}
+
+// linkerDigest names what a graph links of texts.
+func linkerDigest(graph *kgGraph, plan *recipe.Plan) string {
+	return fmt.Sprintf("%s %q %t", graph.Digest(), plan.Knowledge.Types, plan.Knowledge.Abbreviations)
 }
 
 // openLinker opens the graph whose entities are masked as wholes.

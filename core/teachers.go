@@ -235,7 +235,7 @@ func (r *Run) makeStudent() error {
 // teach encodes the training examples for each teacher.
 func (r *Run) teach(ctx context.Context) error {
 	var ds sdk.Diagnostics
-	varied := len(r.plan.Augment.Packs) > 0
+	varied := len(r.plan.Augment.Packs) > 0 || r.data.hides
 	names := headNames(r.data.heads)
 	d := r.plan.Teaching()
 	if len(r.teachers) > 0 && d.Logits == 0 && !d.NeedsStates() {
@@ -252,15 +252,15 @@ func (r *Run) teach(ctx context.Context) error {
 			if compared(h) {
 				j.Heads = append(j.Heads, h)
 			} else if h.Kind != sdk.KindGenerate && d.Logits > 0 {
-				ds.Add(sdk.Diagnostic{Severity: sdk.Warning, Code: "distill.head", Path: "heads." + h.Name, Summary: fmt.Sprintf("the answers of head %s (%s) are not distilled: it learns its labels alone", h.Name, h.Kind)})
+				ds.Add(sdk.Diagnostic{Severity: sdk.Warning, Code: "distill.head", Path: "heads." + h.Name, Summary: fmt.Sprintf("the answers of head %s (%s) are not distilled: it learns %s alone", h.Name, h.Kind, learned(h))})
 			}
 		}
 		same := t.tokDigest == r.data.tokDigest && t.knowledge == nil && r.knowledge == nil
 		switch {
 		case varied && !same:
 			ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "distill.augment", Path: "augment.packs",
-				Summary: fmt.Sprintf("teacher %s has another vocabulary than the student, or one of them injects knowledge: rule packs make new texts in each epoch, which it would have to see in its own encoding", t.model.Name),
-				Remedy:  "leave augment.packs out, or cut the student from this teacher"})
+				Summary: fmt.Sprintf("teacher %s has another vocabulary than the student, or one of them injects knowledge: rule packs and masks make new texts in each epoch, which it would have to see in its own encoding", t.model.Name),
+				Remedy:  "leave augment.packs and heads of kind mlm.v0 out, or cut the student from this teacher"})
 		case varied:
 			j.Same = true
 		default:
@@ -299,6 +299,14 @@ func (r *Run) teach(ctx context.Context) error {
 		t.job = j
 	}
 	return r.tell(ds)
+}
+
+// learned is what a head learns without a teacher.
+func learned(h sdk.HeadSpec) string {
+	if h.Kind == sdk.KindMLM || h.Kind == sdk.KindCLM {
+		return "the texts"
+	}
+	return "its labels"
 }
 
 // jobTeachers are the teachers as the engine wants them.

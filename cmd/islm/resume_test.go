@@ -177,7 +177,7 @@ func killWhen(t *testing.T, args []string, when func() bool) {
 }
 
 // A staged run that is killed in each of its stages ends with the bytes of one that
-// was left alone, and so does a training of two heads whose rows are mixed.
+// was left alone, and so does a training of two heads and a language model whose rows are mixed.
 func TestKilledStagesEndInTheSameBytes(t *testing.T) {
 	work := t.TempDir()
 	t.Setenv("ISLM_HOME", filepath.Join(work, "home"))
@@ -211,7 +211,7 @@ stages:
 		require.Equal(t, weights(t, filepath.Join("whole", stage)), weights(t, filepath.Join("killed", stage)), stage)
 	}
 
-	// Rows with labels of one head or of the other, in shares of their own.
+	// Rows with labels of one head or of the other, and texts with hidden words, in shares of their own.
 	rows := toySentences(200, 1)
 	for i := range rows {
 		head := "tone"
@@ -222,7 +222,7 @@ stages:
 	}
 	writeJSONL(t, filepath.Join("two", "train.jsonl"), rows)
 	args = func(out string) []string {
-		return []string{"train", "--base", base, "--data", "two", "--out", out, "--resume", "--quiet", "--set", "data.sampling=uniform", "--set", "data.split=[0.8, 0.1, 0.1]",
+		return []string{"train", "--base", base, "--data", "two", "--out", out, "--resume", "--quiet", "--set", "data.sampling=uniform", "--set", "data.split=[0.8, 0.1, 0.1]", "--set", "heads.words.kind=mlm.v0",
 			"--set", "train.epochs=3", "--set", "train.lr=1e-3", "--set", "train.precision=fp32", "--set", "train.batch_size=8", "--set", "train.checkpoint_every=7", "--set", "train.log_every=1"}
 	}
 	out, err = islm(t, args("mixed")...).CombinedOutput()

@@ -36,7 +36,7 @@ func (c *Corpus) check(req *Request, p *problems) {
 		return
 	}
 	if !p.diagnosticsHaveErrors() { // else the counts are incomplete
-		if !req.Unlabelled {
+		if !req.Unlabelled && !slices.ContainsFunc(c.Heads, func(h sdk.HeadSpec) bool { return isLanguageModel(h.Kind) }) {
 			c.checkLabelled(p)
 		}
 		c.checkClasses(req, p)
@@ -164,6 +164,9 @@ func (c *Corpus) checkConflicts(p *problems) {
 // checkClasses reports heads that training cannot tell apart.
 func (c *Corpus) checkClasses(req *Request, p *problems) {
 	for _, h := range c.Heads {
+		if isLanguageModel(h.Kind) {
+			continue
+		}
 		counts, n := map[string]int{}, 0
 		for i := range c.Train {
 			l, ok := c.Train[i].Labels[h.Name]

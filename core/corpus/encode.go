@@ -24,6 +24,7 @@ type Encoder struct {
 	MaxLength int            // word pieces, special tokens included; 0 = no limit
 	Heads     []sdk.HeadSpec // one target each, in this order
 	Knowledge *Knowledge     // what is injected; nil = nothing
+	Entities  recipe.Linker  // whose mentions a masked language model hides as wholes; nil = none
 
 	outputs []map[string]int32 // label -> output, per head
 	once    sync.Once
@@ -110,10 +111,10 @@ func (e *Encoder) Encode(ex *sdk.Example) (*recipe.Encoded, error) {
 	if !slices.ContainsFunc(row.Types, func(t int32) bool { return t != 0 }) {
 		row.Types = nil
 	}
+	if pieces == nil && gap < 0 && (e.Knowledge != nil || slices.ContainsFunc(e.Heads, func(h sdk.HeadSpec) bool { return isLanguageModel(h.Kind) })) {
+		pieces = piecesOf(e.Tokenizer, ex, &enc)
+	}
 	if e.Knowledge != nil && gap < 0 {
-		if pieces == nil {
-			pieces = piecesOf(e.Tokenizer, ex, &enc)
-		}
 		room := math.MaxInt32
 		if e.MaxLength > 0 {
 			room = e.MaxLength - len(row.IDs) - write.length()
@@ -142,6 +143,12 @@ func (e *Encoder) Encode(ex *sdk.Example) (*recipe.Encoded, error) {
 	}
 	if gap >= 0 {
 		row.Targets[gap].Marks = marks
+	} else {
+		for i, h := range e.Heads {
+			if isLanguageModel(h.Kind) {
+				row.Targets[i] = e.languageTarget(h.Kind, ex, row, pieces)
+			}
+		}
 	}
 	if e.Knowledge != nil && gap < 0 {
 		limit := e.MaxLength

@@ -35,15 +35,19 @@ type ref struct {
 func resolveHeads(splits map[string][]row, req *Request, p *problems) []sdk.HeadSpec {
 	groups := collect(splits)
 	declared := make([]sdk.HeadSpec, len(req.Heads))
+	var labelled []sdk.HeadSpec // declared heads that learn labels
 	for i, h := range req.Heads {
 		declared[i] = req.Plan.Apply(h)
 		if declared[i].Kind == sdk.KindTag && declared[i].Scheme != schemeNone {
 			declared[i].Labels = recipe.EntityTypes(declared[i].Labels)
 		}
+		if !isLanguageModel(declared[i].Kind) {
+			labelled = append(labelled, declared[i])
+		}
 	}
 	for i := range groups {
 		if groups[i].head == "" {
-			groups[i].head = bareHead(&groups[i], declared, req, p)
+			groups[i].head = bareHead(&groups[i], labelled, req, p)
 		}
 	}
 	groups = merge(groups)
@@ -51,7 +55,7 @@ func resolveHeads(splits map[string][]row, req *Request, p *problems) []sdk.Head
 	for _, h := range declared {
 		i := slices.IndexFunc(groups, func(g group) bool { return g.head == h.Name })
 		if i < 0 {
-			if slices.Contains(req.Keep, h.Name) {
+			if slices.Contains(req.Keep, h.Name) && !isLanguageModel(h.Kind) {
 				used = append(used, h)
 			}
 			continue
@@ -74,7 +78,7 @@ func resolveHeads(splits map[string][]row, req *Request, p *problems) []sdk.Head
 			fresh = append(fresh, h)
 		}
 	}
-	heads := append(used, fresh...)
+	heads := append(append(used, fresh...), languageModels(groups, declared, req, p)...)
 	var writers []string
 	for _, h := range heads {
 		if h.Kind == sdk.KindGenerate {
@@ -90,7 +94,7 @@ func resolveHeads(splits map[string][]row, req *Request, p *problems) []sdk.Head
 			Remedy: "train them as two models"})
 	}
 	var idle []string
-	for _, h := range declared {
+	for _, h := range labelled {
 		if !slices.Contains(req.Keep, h.Name) && !slices.ContainsFunc(groups, func(g group) bool { return g.head == h.Name }) {
 			idle = append(idle, h.Name)
 		}
@@ -103,7 +107,7 @@ func resolveHeads(splits map[string][]row, req *Request, p *problems) []sdk.Head
 		names = append(names, h.Name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(req.Plan.Heads)) {
-		if !slices.Contains(names, name) && len(names) > 0 {
+		if !slices.Contains(names, name) && len(names) > 0 && !isLanguageModel(req.Plan.Heads[name].Kind) {
 			d := sdk.Diagnostic{Severity: sdk.Error, Code: "data.head", Path: "heads." + name, Summary: fmt.Sprintf("the recipe changes head %q, which neither plugin nor data have", name), Remedy: "heads: " + strings.Join(slices.Compact(names), ", "), Source: sdk.FromHost}
 			if near := sdk.Nearest(name, names); near != "" {
 				d.Remedy = fmt.Sprintf("did you mean %q? (%s)", near, d.Remedy)
@@ -112,6 +116,42 @@ func resolveHeads(splits map[string][]row, req *Request, p *problems) []sdk.Head
 		}
 	}
 	return heads
+}
+
+// languageModels are the heads that learn the texts of a run: declared ones, and
+// those that the recipe alone names. They come last, so that another head is the one
+// that config.json holds.
+func languageModels(groups []group, declared []sdk.HeadSpec, req *Request, p *problems) (out []sdk.HeadSpec) {
+	if req.Closed {
+		return nil
+	}
+	var all []sdk.HeadSpec
+	for _, h := range declared {
+		if isLanguageModel(h.Kind) {
+			all = append(all, h)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(req.Plan.Heads)) {
+		if isLanguageModel(req.Plan.Heads[name].Kind) && !slices.ContainsFunc(declared, func(h sdk.HeadSpec) bool { return h.Name == name }) {
+			all = append(all, req.Plan.Apply(sdk.HeadSpec{Name: name}))
+		}
+	}
+	for _, h := range all {
+		path := "heads." + h.Name
+		labels := slices.ContainsFunc(groups, func(g group) bool { return g.head == h.Name })
+		switch w := req.Plan.Heads[h.Name].Weight; {
+		case labels: // which fill reports
+		case w != nil && *w == 0:
+		case !slices.Contains([]string{"", recipe.ObjectiveFinetune, recipe.ObjectiveDistill, recipe.ObjectiveContinue}, req.Plan.Objective):
+			p.add(sdk.Diagnostic{Severity: sdk.Info, Code: "data.head", Path: path, Summary: fmt.Sprintf("head %s of kind %s stays out: objective %s trains no language model beside other heads", h.Name, h.Kind, req.Plan.Objective)})
+		case len(out) > 0:
+			p.add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.head", Path: path, Summary: fmt.Sprintf("the heads %s and %s are both language models of the same texts", out[0].Name, h.Name), Remedy: "leave one out: --set " + path + ".weight=0"})
+		default:
+			h.Labels = nil
+			out = append(out, h)
+		}
+	}
+	return out
 }
 
 // collect groups the labels of all rows by head, in the order of the data.
@@ -350,6 +390,10 @@ func fill(h *sdk.HeadSpec, g *group, declared bool, req *Request, p *problems) b
 		return fillAnswers(h, g, req, p)
 	case sdk.KindRelation:
 		return fillRelations(h, g, declared, req, p)
+	case sdk.KindMLM, sdk.KindCLM:
+		p.add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.head", File: first.File, Line: first.Line,
+			Summary: fmt.Sprintf("head %q of kind %s learns from the texts themselves: it takes no labels", h.Name, h.Kind), Remedy: "give the labels, or the language model, another name"})
+		return false
 	case sdk.KindClassify, sdk.KindPair, sdk.KindPattern, sdk.KindMultilabel, sdk.KindRegress, sdk.KindRank, sdk.KindEmbed, sdk.KindGenerate:
 	default:
 		p.add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.head", File: first.File, Line: first.Line,

@@ -58,6 +58,7 @@ func (k *Knowledge) Injection() *recipe.Injection {
 type piece struct {
 	text       int8 // 0 the text, 1 the second text, -1 a special token
 	start, end int
+	first      bool // of a word
 }
 
 // piecesOf places the ids of an encoding in the texts of its example.
@@ -65,7 +66,7 @@ func piecesOf(t *token.Tokenizer, ex *sdk.Example, enc *token.Encoding) []piece 
 	out := make([]piece, len(enc.IDs))
 	for i := range out {
 		o := enc.Offsets[i]
-		out[i] = piece{text: enc.Sequences[i], start: o.Start, end: o.End}
+		out[i] = piece{text: enc.Sequences[i], start: o.Start, end: o.End, first: i == 0 || enc.Words[i] != enc.Words[i-1] || enc.Sequences[i] != enc.Sequences[i-1]}
 		if w := enc.Words[i]; ex.Tokens != nil && w >= 0 {
 			at, _ := t.Stretch(ex.Text, ex.Tokens[w])
 			out[i].start, out[i].end = at+o.Start, at+o.End

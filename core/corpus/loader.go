@@ -25,9 +25,15 @@ const bucket = 50
 // less; see mixture.
 //
 // With rules (Vary) each epoch shows other variants of the examples; see Varied.
+// With a masked language model (Hide) it shows each text once more with words hidden.
+//
+// Row numbers count the examples first, then the first variants of all, and so on,
+// and at the end the texts with hidden words.
 type Loader struct {
 	shard   *Shard
 	varied  *Varied // nil: the shard's rows as they are
+	hide    *Hide   // nil: no words are hidden
+	rows    []int   // of an epoch, in order; nil = all
 	plan    *recipe.DataPlan
 	mix     *mixture // nil: every row once
 	seed    uint64
@@ -40,20 +46,68 @@ type Loader struct {
 // batches with padding max.
 func NewLoader(shard *Shard, plan *recipe.Plan, maxLength int) *Loader {
 	l := &Loader{shard: shard, plan: &plan.Data, seed: plan.Seed, size: max(1, plan.Train.BatchSize), shuffle: plan.Train.Shuffle}
-	l.mix = newMixture(shard, l.Len(), l.plan)
+	l.arrange()
 	if plan.Data.Padding == "max" {
 		l.width = maxLength
 	}
 	return l
 }
 
-// Len is the number of rows in an epoch: the examples, and the variants that are
-// added to them.
-func (l *Loader) Len() int {
+// arrange settles the rows of an epoch and the tasks that they belong to.
+func (l *Loader) arrange() {
+	l.rows = nil
+	if l.hide != nil {
+		for row := range l.shown() {
+			if l.hide.taught || l.shard.labelled(row%l.shard.Len()) {
+				l.rows = append(l.rows, row)
+			}
+		}
+		for _, i := range l.hide.hidden(l.shard) {
+			l.rows = append(l.rows, l.shown()+i)
+		}
+	}
+	l.mix = newMixture(l.all(), l.task, l.plan)
+}
+
+// shown is the number of examples and of the variants that are added to them.
+func (l *Loader) shown() int {
 	if l.varied == nil {
 		return l.shard.Len()
 	}
 	return l.shard.Len() * (1 + l.varied.Mode.Add)
+}
+
+// all lists the rows of an epoch, each once.
+func (l *Loader) all() []int {
+	if l.rows != nil {
+		return slices.Clone(l.rows)
+	}
+	rows := make([]int, l.Len())
+	for i := range rows {
+		rows[i] = i
+	}
+	return rows
+}
+
+// task names the heads that a row has labels for.
+func (l *Loader) task(row int) string {
+	if row >= l.shown() {
+		return "hidden"
+	}
+	key := make([]byte, len(l.shard.targets))
+	for k := range key {
+		key[k] = byte(l.shard.targets[k].has[row%l.shard.Len()])
+	}
+	return string(key)
+}
+
+// Len is the number of rows in an epoch: the examples, the variants that are added
+// to them, and the texts with hidden words.
+func (l *Loader) Len() int {
+	if l.rows != nil {
+		return len(l.rows)
+	}
+	return l.shown()
 }
 
 // Steps is the number of batches in an epoch.
@@ -64,11 +118,7 @@ func (l *Loader) widthOf(row int) int { return l.shard.Width(row % l.shard.Len()
 
 // order returns the batches of an epoch as row numbers.
 func (l *Loader) order(epoch int) [][]int {
-	n := l.Len()
-	rows := make([]int, n)
-	for i := range rows {
-		rows[i] = i
-	}
+	n, rows := l.Len(), l.all()
 	if l.mix != nil {
 		rows = l.mix.rows(l.seed, epoch, l.shuffle)
 	}
@@ -103,10 +153,10 @@ func (l *Loader) Epoch(ctx context.Context, epoch, from int) iter.Seq2[*recipe.B
 			return
 		}
 		stream(ctx, batches[max(from, 0):], yield, func(rows []int) (*recipe.Batch, error) {
-			if l.varied == nil {
+			if l.varied == nil && l.hide == nil {
 				return l.shard.batch(rows, l.width), nil
 			}
-			return l.varied.batch(l.shard, rows, epoch, l.width)
+			return l.made(rows, epoch)
 		})
 	}
 }
@@ -176,13 +226,18 @@ func (s *Source) At(i int) *recipe.Encoded { return s.shard.At(i) }
 
 // Batches yields every row once, the shortest first, in batches of at most size.
 func (s *Source) Batches(ctx context.Context, size int) iter.Seq2[*recipe.Batch, error] {
+	return batches(ctx, s.shard.Len(), size, s.shard.Width, func(rows []int) (*recipe.Batch, error) { return s.shard.batch(rows, 0), nil })
+}
+
+// batches yields n rows, the shortest first, in batches of at most size.
+func batches(ctx context.Context, n, size int, width func(row int) int, batch func(rows []int) (*recipe.Batch, error)) iter.Seq2[*recipe.Batch, error] {
 	return func(yield func(*recipe.Batch, error) bool) {
-		rows := make([]int, s.shard.Len())
+		rows := make([]int, n)
 		for i := range rows {
 			rows[i] = i
 		}
-		slices.SortStableFunc(rows, func(a, b int) int { return cmp.Compare(s.shard.Width(a), s.shard.Width(b)) })
-		stream(ctx, slices.Collect(slices.Chunk(rows, max(1, size))), yield, func(rows []int) (*recipe.Batch, error) { return s.shard.batch(rows, 0), nil })
+		slices.SortStableFunc(rows, func(a, b int) int { return cmp.Compare(width(a), width(b)) })
+		stream(ctx, slices.Collect(slices.Chunk(rows, max(1, size))), yield, batch)
 	}
 }
 

@@ -23,21 +23,18 @@ type mixture struct {
 
 // newMixture returns nil where every row comes once: with sampling proportional, or
 // one task.
-func newMixture(s *Shard, rows int, plan *recipe.DataPlan) *mixture {
+func newMixture(all []int, task func(row int) string, plan *recipe.DataPlan) *mixture {
 	if plan.Sampling == "" || plan.Sampling == recipe.SamplingProportional {
 		return nil
 	}
 	index := map[string]int{}
 	m := &mixture{}
-	for row := range rows {
-		key := make([]byte, len(s.targets))
-		for k := range s.targets {
-			key[k] = byte(s.targets[k].has[row%s.Len()])
-		}
-		at, ok := index[string(key)]
+	for _, row := range all {
+		key := task(row)
+		at, ok := index[key]
 		if !ok {
 			at = len(m.tasks)
-			index[string(key)] = at
+			index[key] = at
 			m.tasks = append(m.tasks, nil)
 		}
 		m.tasks[at] = append(m.tasks[at], row)
@@ -54,11 +51,11 @@ func newMixture(s *Shard, rows int, plan *recipe.DataPlan) *mixture {
 		total += shares[i]
 	}
 	// Largest remainders, so that the quotas add up.
-	left, order := rows, make([]int, len(shares))
+	left, order := len(all), make([]int, len(shares))
 	m.quotas = make([]int, len(shares))
 	for i := range shares {
 		order[i] = i
-		shares[i] *= float64(rows) / total
+		shares[i] *= float64(len(all)) / total
 		m.quotas[i] = int(shares[i])
 		left -= m.quotas[i]
 	}

@@ -221,6 +221,7 @@ const (
 	kindSpans
 	kindRelation
 	kindTokens
+	kindMarks // ids with marks of words, which a Hide draws masks from: never a target
 )
 
 // texts32 is a column of texts, lists one of lists of numbers: end[i] is where
@@ -258,7 +259,7 @@ type targetColumn struct {
 
 // inList: the targets of the kind are lists, not single numbers.
 func inList(kind byte) bool {
-	return kind == kindTags || kind == kindClasses || kind == kindRank || kind == kindSpans || kind == kindRelation || kind == kindTokens
+	return kind == kindTags || kind == kindClasses || kind == kindRank || kind == kindSpans || kind == kindRelation || kind == kindTokens || kind == kindMarks
 }
 
 func kindOf(h sdk.HeadSpec) byte {
@@ -275,8 +276,10 @@ func kindOf(h sdk.HeadSpec) byte {
 		return kindSpans
 	case sdk.KindRelation, sdk.KindPattern:
 		return kindRelation
-	case sdk.KindGenerate:
+	case sdk.KindGenerate, sdk.KindCLM:
 		return kindTokens
+	case sdk.KindMLM:
+		return kindMarks
 	}
 	return kindClass
 }
@@ -322,7 +325,7 @@ func (c *targetColumn) add(kind byte, t *recipe.Target) {
 	switch kind {
 	case kindTags:
 		c.list.add(t.Tags)
-	case kindTokens:
+	case kindTokens, kindMarks:
 		c.list.add(t.Tokens)
 	case kindClasses:
 		bits := make([]int32, len(t.Classes))
@@ -359,6 +362,19 @@ func (s *Shard) Width(i int) int {
 		n += len(s.inject.pieces.at(i))
 	}
 	return max(n, len(s.second.at(i)))
+}
+
+// marks are the ids of row i with marks of words, for the masked language model head.
+func (s *Shard) marks(head, i int) []int32 {
+	if s.kinds[head] != kindMarks {
+		return nil
+	}
+	return s.targets[head].list.at(i)
+}
+
+// labelled reports whether any head has a target in row i.
+func (s *Shard) labelled(i int) bool {
+	return slices.ContainsFunc(s.targets, func(c targetColumn) bool { return c.has[i] != 0 })
 }
 
 // Tokens is the number of ids of all rows, special tokens included.

@@ -22,8 +22,12 @@ type BuildRequest struct {
 	TokenizerDigest string // of its files, where they say more than its JSON form; or ""
 	MaxLength       int    // word pieces, resolved
 	Knowledge       *Knowledge
-	Home            string // folder of finished stages, …/stages/corpus; "" keeps the result in memory
-	Workers         int    // 0 = one per CPU
+	// Entities are masked as wholes by a masked language model; nil = none.
+	// EntitiesDigest names them.
+	Entities       recipe.Linker
+	EntitiesDigest string
+	Home           string // folder of finished stages, …/stages/corpus; "" keeps the result in memory
+	Workers        int    // 0 = one per CPU
 }
 
 // Set is a finished corpus stage.
@@ -65,6 +69,9 @@ func (c *Corpus) Digest(req *BuildRequest) (string, error) {
 		if head.Kind == sdk.KindGenerate {
 			fmt.Fprintf(h, "separator %q\n", head.Separator())
 		}
+		if head.Kind == sdk.KindMLM && req.Entities != nil {
+			fmt.Fprintf(h, "entities %s\n", req.EntitiesDigest)
+		}
 	}
 	for _, split := range SplitNames() {
 		examples := c.Split(split)
@@ -98,7 +105,7 @@ func (c *Corpus) Build(ctx context.Context, req BuildRequest) (*Set, error) {
 		}
 	}
 	set := &Set{Digest: digest, MaxLength: req.MaxLength}
-	encoder := &Encoder{Tokenizer: req.Tokenizer, MaxLength: req.MaxLength, Heads: c.Heads, Knowledge: req.Knowledge}
+	encoder := &Encoder{Tokenizer: req.Tokenizer, MaxLength: req.MaxLength, Heads: c.Heads, Knowledge: req.Knowledge, Entities: req.Entities}
 	for _, split := range SplitNames() {
 		rows, err := encoder.EncodeAll(ctx, c.Split(split), req.Workers)
 		if err != nil {

@@ -40,7 +40,7 @@ func (l *Loader) Vary(v *Varied) error {
 	}
 	v.seed = l.seed
 	l.varied = v
-	l.mix = newMixture(l.shard, l.Len(), l.plan)
+	l.arrange()
 	return nil
 }
 
@@ -96,16 +96,27 @@ func (v *Varied) variant(ex *sdk.Example, draw augment.Draw) *sdk.Example {
 	return first
 }
 
-// batch makes a batch on a few goroutines.
-func (v *Varied) batch(shard *Shard, rows []int, epoch, width int) (*recipe.Batch, error) {
-	b := &recipe.Batch{Rows: make([]*recipe.Encoded, len(rows)), Index: make([]int, len(rows)), Width: width}
+// row makes one row of an epoch.
+func (l *Loader) row(row, epoch int) (*recipe.Encoded, error) {
+	switch n := l.shown(); {
+	case row >= n:
+		return l.hide.row(l.shard, row-n, epoch), nil
+	case l.varied != nil:
+		return l.varied.row(l.shard, row, epoch)
+	}
+	return l.shard.At(row), nil
+}
+
+// made makes a batch of rows that differ by epoch, on a few goroutines.
+func (l *Loader) made(rows []int, epoch int) (*recipe.Batch, error) {
+	b := &recipe.Batch{Rows: make([]*recipe.Encoded, len(rows)), Index: make([]int, len(rows)), Width: l.width}
 	workers := min(4, runtime.GOMAXPROCS(0), 1+len(rows)/8)
 	errs := make([]error, workers)
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() {
 			for k := w; k < len(rows) && errs[w] == nil; k += workers {
-				b.Rows[k], errs[w] = v.row(shard, rows[k], epoch)
+				b.Rows[k], errs[w] = l.row(rows[k], epoch)
 			}
 		})
 	}
@@ -116,7 +127,7 @@ func (v *Varied) batch(shard *Shard, rows []int, epoch, width int) (*recipe.Batc
 		}
 	}
 	for k, r := range rows {
-		b.Index[k] = r % len(v.Examples)
+		b.Index[k] = r % l.shard.Len()
 		b.Tokens += b.Rows[k].Width()
 		b.Width = max(b.Width, b.Rows[k].Width())
 	}

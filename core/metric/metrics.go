@@ -212,7 +212,8 @@ func (r *Report) Primary() string {
 //
 //	macro_f1        the mean over the heads that have this score
 //	HEAD/macro_f1   one head (also HEAD.macro_f1)
-//	auto or ""      the mean over the heads' primary scores
+//	auto or ""      the mean over the heads' primary scores; of language models only
+//	                where no other head has one
 func Select(heads map[string]*Report, name string) (float64, error) {
 	if len(heads) == 0 {
 		return 0, fmt.Errorf("metric %q: no head has labels here", name)
@@ -225,6 +226,10 @@ func Select(heads map[string]*Report, name string) (float64, error) {
 		heads = map[string]*Report{head: heads[head]}
 	}
 	auto := score == "" || score == "auto"
+	texts := func(r *Report) bool {
+		return r != nil && (strings.HasPrefix(r.Task, TaskMLM) || strings.HasPrefix(r.Task, TaskCLM))
+	}
+	learnsLabels := slices.ContainsFunc(slices.Collect(maps.Values(heads)), func(r *Report) bool { return r != nil && !texts(r) })
 	total, n := 0.0, 0
 	for _, key := range slices.Sorted(maps.Keys(heads)) {
 		r, one := heads[key], score
@@ -232,6 +237,9 @@ func Select(heads map[string]*Report, name string) (float64, error) {
 			continue
 		}
 		if auto {
+			if texts(r) && learnsLabels {
+				continue // a perplexity is on no scale with shares of right answers
+			}
 			one = r.Primary()
 		}
 		if v, ok := r.Value(one); ok {

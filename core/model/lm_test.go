@@ -89,6 +89,38 @@ func compareLMGrads(t *testing.T, m *Model, f *fixture) {
 	compareGrads(t, m, f, rename)
 }
 
+// A masked language model beside classes, on rows of its own: the joint loss and every
+// gradient are PyTorch's, in micro-batches of one task each too.
+func TestMaskedLMBesideClasses(t *testing.T) {
+	inTorch(t, func() {
+		f := loadFixture(t, "lm/joint", func(r fixtureRow) []recipe.Target {
+			return []recipe.Target{{Has: r.Class >= 0, Class: r.Class}, lmTarget(r)[0]}
+		})
+		heads := []sdk.HeadSpec{{Name: "topic", Kind: sdk.KindClassify, Labels: []string{"a", "b", "c"}, Pooling: "mean"}, {Name: "words", Kind: sdk.KindMLM, Weight: 0.3}}
+		m := mustLoad(t, "testdata/lm/joint", heads, Options{})
+		defer m.Close()
+		setHead(t, m, f, 0, "classifier")
+		trainAll(m)
+		want, _ := f.tensor(t, "loss")
+		norms := m.Norms(f.rows)
+		rename := map[string]string{"topic.classifier.weight": "classifier.weight", "topic.classifier.bias": "classifier.bias"}
+		for _, parts := range [][][]*recipe.Encoded{{f.rows}, {f.rows[:2], f.rows[2:]}, {f.rows[:1], f.rows[1:4], f.rows[4:]}} {
+			torch.ZeroGrad(values(m))
+			sum := 0.0
+			for _, rows := range parts {
+				in, err := m.Input(rows, 0)
+				require.NoError(t, err)
+				loss, err := m.Loss(in, &Pass{Train: true}, norms)
+				require.NoError(t, err)
+				sum += loss.Item()
+				loss.Backward()
+			}
+			require.InDelta(t, float64(want[0]), sum, 1e-5)
+			compareGrads(t, m, f, rename)
+		}
+	})
+}
+
 func TestCandidates(t *testing.T) {
 	inTorch(t, func() {
 		f := loadFixture(t, "lm/bert", lmTarget)

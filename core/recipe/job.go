@@ -171,7 +171,8 @@ type Target struct {
 	// Tokens, mlm, clm and generate: one per position of Encoded.IDs, the id that the
 	// head shall give there, -1 = none. For mlm that is the id that was masked; for clm
 	// the one that follows, so Tokens[i] = IDs[i+1]; for generate the same, and -1
-	// within the prompt.
+	// within the prompt. A row that is still to be masked has no target for mlm (Has is
+	// false); its Tokens then are the corpus's own.
 	Tokens []int32
 	// Spans, span: the words From..To of a label Class; qa: the ids From..To of the
 	// answer that is learned, none where the passage holds no answer.

@@ -137,7 +137,7 @@ func table() []Key {
 		{Path: "data.sampling", Stage: StageTrain, Default: SamplingProportional, Values: []string{SamplingProportional, SamplingTemperature, SamplingUniform}, Help: "How often the rows of each task come where several heads train at once (a task is the rows with labels of the same heads): each row once, tasks equally often (uniform), or in between (temperature). An epoch has as many rows in each case."},
 		{Path: "data.temperature", Stage: StageTrain, Default: "2", min: 1, max: 1e6, Help: "Of sampling temperature: a task of n rows comes as often as n to the power of 1/temperature; 1 is proportional, large numbers are uniform."},
 
-		{Path: "heads.NAME.kind", Stage: StageCorpus, Values: headKinds(), Help: "Kind of the head; empty means as declared, or as the labels suggest. In tables multilabel.v0 splits a|b."},
+		{Path: "heads.NAME.kind", Stage: StageCorpus, Values: headKinds(), Help: "Kind of the head; empty means as declared, or as the labels suggest. In tables multilabel.v0 splits a|b. mlm.v0 and clm.v0 make a language model of the texts that trains beside the other heads."},
 		{Path: "heads.NAME.labels", Stage: StageCorpus, Help: "Labels of the head in the order of the model's outputs."},
 		{Path: "heads.NAME.loss", Stage: StageTrain, Values: []string{"ce", "bce", "mse", "mnr", "cosine"}, Help: "Loss of the head: ce and bce (cross-entropy), mse, or for pairs of vectors mnr (in-batch negatives) and cosine; empty means the kind's own."},
 		{Path: "heads.NAME.class_weights", Stage: StageTrain, min: 0, max: 1e6, Help: "Weights of the labels in the loss, one per label."},
@@ -283,7 +283,7 @@ func table() []Key {
 
 // headKinds are the kinds of head that this version trains.
 func headKinds() []string {
-	return []string{sdk.KindClassify, sdk.KindMultilabel, sdk.KindPair, sdk.KindRegress, sdk.KindRank, sdk.KindEmbed, sdk.KindTag, sdk.KindSpan, sdk.KindQA, sdk.KindRelation, sdk.KindGenerate}
+	return []string{sdk.KindClassify, sdk.KindMultilabel, sdk.KindPair, sdk.KindRegress, sdk.KindRank, sdk.KindEmbed, sdk.KindTag, sdk.KindSpan, sdk.KindQA, sdk.KindRelation, sdk.KindGenerate, sdk.KindMLM, sdk.KindCLM}
 }
 
 // defaultText names the default of a key that the table leaves open: nothing.
