@@ -52,6 +52,7 @@ type dataRequest struct {
 	engine    recipe.Engine  // nil where none is at hand
 	heads     []sdk.HeadSpec // of teachers: they stay though no example has a label for them
 	past      *past          // of a continued model; nil
+	only      string         // the split that is read; "" = all
 	// rewrite puts a teacher's texts in the place of the data's; nil = they stay.
 	rewrite func(ctx context.Context, heads []sdk.HeadSpec, train []sdk.Example) (sdk.Diagnostics, error)
 }
@@ -88,7 +89,7 @@ func openData(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 		d.name = baseName(plan.Data.Train)
 	}
 	ds = append(ds, d.fitLength(plan, cfg)...)
-	request := corpus.Request{Plan: plan, Heads: slices.Concat(req.plugins.heads(), req.heads)}
+	request := corpus.Request{Plan: plan, Heads: slices.Concat(req.plugins.heads(), req.heads), Only: req.only}
 	request.Unlabelled = plan.Objective == recipe.ObjectiveDistill || plan.Objective == recipe.ObjectiveVocab
 	if req.past != nil {
 		request.Heads, request.Grow = req.past.heads(req.plugins.heads()), true

@@ -85,8 +85,10 @@ func (f *fewShot) openPattern(ctx context.Context) error {
 	if p.rows, err = corpus.EncodeSource(ctx, encoder, f.train); err != nil {
 		return err
 	}
-	if p.held, err = corpus.EncodeSource(ctx, encoder, f.test); err != nil {
-		return err
+	if !f.alone {
+		if p.held, err = corpus.EncodeSource(ctx, encoder, f.test); err != nil {
+			return err
+		}
 	}
 	f.pattern = p
 	return nil

@@ -16,9 +16,11 @@ import (
 
 	"github.com/islm-dev/islm/core/corpus"
 	"github.com/islm-dev/islm/core/fewshot"
+	"github.com/islm-dev/islm/core/libtorch"
 	"github.com/islm-dev/islm/core/metric"
 	"github.com/islm-dev/islm/core/model/hf"
 	"github.com/islm-dev/islm/core/recipe"
+	"github.com/islm-dev/islm/core/report"
 	"github.com/islm-dev/islm/core/torch/safetensors"
 	"github.com/islm-dev/islm/sdk"
 )
@@ -40,8 +42,8 @@ type FewShotResult struct {
 	Head    string             `json:"head"`
 	Shots   int                `json:"shots"`
 	Classes int                `json:"classes"`
-	Split   string             `json:"split"` // test or valid: the rows that are scored
-	N       int                `json:"n"`
+	Split   string             `json:"split"`            // test or valid: the rows that are scored; train: the first draw alone
+	N       int                `json:"n"`                // of these rows
 	Method  string             `json:"method"`           // the one chosen
 	CV      map[string]float64 `json:"cv"`               // macro F1 in the cross-validation on the first draw
 	Rounds  int                `json:"rounds,omitempty"` // of the cross-validation
@@ -97,6 +99,33 @@ func (r *Run) FewShot(ctx context.Context) (*Result, *FewShotResult, error) {
 	return res, f.result, err
 }
 
+// CrossValidate scores a few-shot plan without any held-out row: it reads the training
+// examples alone, and the score is the macro F1 of the plan's method in the
+// cross-validation on the first draw, the mean over its rounds. Method auto chooses, as
+// FewShot does; a named one is validated on the same folds, so that the scores of both
+// can be compared. No model is made. The folder gets islm/fewshot.json, from which
+// FewShot goes on, a log with the score as its one validation, and metrics.json.
+func (r *Run) CrossValidate(ctx context.Context) (*Result, *FewShotResult, error) {
+	r.only = "train"
+	f := &fewShot{run: r}
+	res, err := r.run(ctx, append(r.checked(CheckCrossValidated), stage{"cross-validation", f.validateAlone}))
+	if err == nil && res.Finished {
+		err = sdk.Diagnostics{{Severity: sdk.Error, Code: "fewshot.finished", File: res.Dir, Summary: "the folder holds a finished model, which was chosen and scored already", Remedy: "choose another --out"}}.Err()
+	}
+	return res, f.result, err
+}
+
+// CheckCrossValidated refuses a plan without anything to hold out of a draw.
+func CheckCrossValidated(plan *recipe.Plan) sdk.Diagnostics {
+	if foldsOf(plan) >= 2 {
+		return nil
+	}
+	return sdk.Diagnostics{{Severity: sdk.Error, Code: "fewshot.folds", Path: "fewshot.shots", Summary: "a cross-validation has nothing to hold out of one example of each class", Remedy: "set fewshot.shots to 2 or more"}}
+}
+
+// foldsOf is how many parts a draw has in the cross-validation.
+func foldsOf(plan *recipe.Plan) int { return min(4, plan.FewShot.Shots) }
+
 func readFewShot(path string) (*FewShotResult, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -118,6 +147,7 @@ type fewShot struct {
 	embedder recipe.RowEmbedder
 	spec     sdk.HeadSpec
 	work     string // folder of trainings
+	alone    bool   // of CrossValidate: there are no rows but those of train
 
 	train, test []sdk.Example
 	rows, held  recipe.Source // encoded
@@ -131,23 +161,15 @@ type fewShot struct {
 
 // learn is the stage in the place of training.
 func (f *fewShot) learn(ctx context.Context) (err error) {
-	r := f.run
 	begin := time.Now()
 	if err := f.open(ctx); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(f.work)) }()
-	plan := &r.plan.FewShot
-	split := f.result.Split
-	if f.result, err = readFewShot(r.folder.Own(FewShotFile)); err != nil {
-		return err
+	plan, res := &f.run.plan.FewShot, f.result
+	if err := os.RemoveAll(f.run.folder.Own(LogFile)); err != nil { // of CrossValidate: no curve of a training
+		return fmt.Errorf("clear the log: %w", err)
 	}
-	res := f.result
-	res.Rows = slices.DeleteFunc(res.Rows, func(row FewShotRow) bool {
-		return row.Fold >= 0 && row.Said == nil // of a version that chose by the folds' scores
-	})
-	res.Split = split
-	res.Head, res.Shots, res.Classes, res.N = f.spec.Name, plan.Shots, len(f.spec.Labels), len(f.test)
 	if err := f.choose(ctx); err != nil {
 		return err
 	}
@@ -174,8 +196,73 @@ func (f *fewShot) learn(ctx context.Context) (err error) {
 	return f.export(ctx, begin)
 }
 
-// open checks what can be learned and encodes it.
+// validateAlone is the stage of CrossValidate.
+func (f *fewShot) validateAlone(ctx context.Context) (err error) {
+	if err := f.open(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(f.work)) }()
+	if err := f.choose(ctx); err != nil {
+		return err
+	}
+	if err := f.save(); err != nil {
+		return err
+	}
+	return f.record()
+}
+
+// record writes the score where that of a training's validation stands, and what the
+// folds took.
+func (f *fewShot) record() error {
+	r, res := f.run, f.result
+	values := map[string]float64{report.ValueScore: res.CV[res.Method], res.Head + ".macro_f1": res.CV[res.Method]}
+	for _, c := range res.Candidates {
+		if c.Method == res.Method {
+			values[res.Head+".accuracy"] = c.Accuracy
+		}
+	}
+	path := r.folder.Own(LogFile)
+	if err := os.RemoveAll(path); err != nil { // of an earlier try: it would count twice
+		return fmt.Errorf("clear the log: %w", err)
+	}
+	log, err := report.OpenLog(path)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(log.Append(report.Entry{Kind: recipe.EventValid, Best: true, Values: values}), log.Close()); err != nil {
+		return err
+	}
+	r.metrics = &metric.Metrics{Train: metric.Train{PeakRSSBytes: libtorch.PeakRSS()}}
+	for _, row := range res.Rows {
+		if row.Fold >= 0 {
+			r.metrics.Train.Seconds += row.Seconds
+		}
+	}
+	return r.metrics.Save(r.folder.Own(MetricsFile))
+}
+
+// open checks what can be learned, encodes it and reads what an earlier try left.
 func (f *fewShot) open(ctx context.Context) error {
+	if err := f.openRows(ctx); err != nil {
+		return err
+	}
+	split, n := f.result.Split, f.result.N
+	res, err := readFewShot(f.run.folder.Own(FewShotFile))
+	if err != nil {
+		return err
+	}
+	// Classes are numbers in the rows: those of the training examples alone may be fewer
+	// than those of all. Versions that chose by the folds' scores kept no classes.
+	stale := res.Classes != len(f.spec.Labels)
+	res.Rows = slices.DeleteFunc(res.Rows, func(row FewShotRow) bool { return row.Fold >= 0 && (stale || row.Said == nil) })
+	res.Split, res.N = split, n
+	res.Head, res.Shots, res.Classes = f.spec.Name, f.run.plan.FewShot.Shots, len(f.spec.Labels)
+	f.result = res
+	return nil
+}
+
+// openRows fills in the rows, encoded, and what they are in result.
+func (f *fewShot) openRows(ctx context.Context) error {
 	r := f.run
 	d := r.data
 	embedder, ok := r.Engine.(recipe.RowEmbedder)
@@ -194,16 +281,17 @@ func (f *fewShot) open(ctx context.Context) error {
 	}
 	f.spec = d.heads[at]
 	f.spec.Pooling = "mean"
-	f.train, f.test = d.corpus.Train, d.corpus.Test
-	f.held = d.test
-	split := "test"
-	if d.test == nil {
-		f.test, f.held, split = d.corpus.Valid, d.valid, "valid"
+	f.train = d.corpus.Train
+	if f.alone = r.only != ""; !f.alone {
+		f.test, f.held, f.result = d.corpus.Test, d.test, &FewShotResult{Split: "test"}
+		if d.test == nil {
+			f.test, f.held, f.result.Split = d.corpus.Valid, d.valid, "valid"
+		}
+		if f.held == nil || f.held.Len() == 0 {
+			return sdk.Diagnostics{{Severity: sdk.Error, Code: "fewshot.test", Summary: "there are no rows to score the methods on", Remedy: "give test or validation rows"}}.Err()
+		}
+		f.result.N = len(f.test)
 	}
-	if f.held == nil || f.held.Len() == 0 {
-		return sdk.Diagnostics{{Severity: sdk.Error, Code: "fewshot.test", Summary: "there are no rows to score the methods on", Remedy: "give test or validation rows"}}.Err()
-	}
-	f.result = &FewShotResult{Split: split}
 	rows := corpus.NewSource(d.set.Train)
 	f.rows = rows
 	for i := range f.train {
@@ -212,6 +300,9 @@ func (f *fewShot) open(ctx context.Context) error {
 	}
 	for i := range f.test {
 		f.gold = append(f.gold, classOf(f.held, i))
+	}
+	if f.alone {
+		f.result = &FewShotResult{Split: r.only, N: len(f.draw(0))}
 	}
 	if err := os.RemoveAll(f.work); err != nil {
 		return fmt.Errorf("clear %s: %w", f.work, err)
@@ -247,19 +338,18 @@ func (f *fewShot) draw(split int) []int {
 	return fewshot.Draw(f.key, f.y, len(f.spec.Labels), f.run.plan.FewShot.Shots, f.run.plan.Seed, split)
 }
 
-// choose sets the method: the plan's, or one by a cross-validation on the first
-// draw, in more than one round if the examples are few.
+// choose sets the method: the plan's, or one by a cross-validation on the first draw.
+// With the cross-validation alone the plan's is validated too.
 func (f *fewShot) choose(ctx context.Context) error {
-	plan, res := &f.run.plan.FewShot, f.result
-	if plan.Method != "auto" && plan.Method != "" {
-		res.Method = plan.Method
+	plan, res := f.run.plan, f.result
+	res.CV, res.Rounds, res.Candidates = nil, 0, nil
+	named := plan.FewShot.Method != "auto" && plan.FewShot.Method != ""
+	if named && !f.alone {
+		res.Method = plan.FewShot.Method
 		return nil
 	}
-	rows := f.draw(0)
-	folds := min(4, plan.Shots)
-	res.CV = map[string]float64{}
-	if folds < 2 {
-		res.Method = MethodPrototype // one example of each class: nothing to hold out
+	if foldsOf(plan) < 2 {
+		res.CV, res.Method = map[string]float64{}, MethodPrototype // one example of each class: nothing to hold out
 		return nil
 	}
 	// Contrastive training is first: of the methods it is the one that is known to
@@ -268,7 +358,25 @@ func (f *fewShot) choose(ctx context.Context) error {
 	if f.pattern != nil {
 		methods = append(methods, MethodPattern)
 	}
+	if named {
+		methods = []string{plan.FewShot.Method}
+	}
+	right, err := f.crossValidate(ctx, methods)
+	if err != nil {
+		return err
+	}
+	res.Method, res.Candidates = fewshot.Choose(methods, right)
+	return nil
+}
+
+// crossValidate lets methods classify the first draw, each example by what was learned
+// from other folds, in more than one round if the examples are few. It fills in cv and
+// rounds of the result and gives for each method and example the share of the rounds in
+// which it was right.
+func (f *fewShot) crossValidate(ctx context.Context, methods []string) ([][]float64, error) {
+	res, rows, folds := f.result, f.draw(0), foldsOf(f.run.plan)
 	y := classes(f.y, rows)
+	res.CV = map[string]float64{}
 	res.Rounds = min(max(1, 72/max(1, len(rows))), 3)
 	right := make([][]float64, len(methods))
 	for m, method := range methods {
@@ -277,7 +385,7 @@ func (f *fewShot) choose(ctx context.Context) error {
 		for round := range res.Rounds {
 			said, err := f.validate(ctx, method, rows, fewshot.Folds(y, folds, f.run.plan.Seed, round), folds, round)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			gold, pred := make([]int32, len(rows)), make([]int32, len(rows))
 			for i := range rows {
@@ -289,8 +397,7 @@ func (f *fewShot) choose(ctx context.Context) error {
 			res.CV[method] += metric.Classification(f.spec.Labels, gold, pred).MacroF1 / float64(res.Rounds)
 		}
 	}
-	res.Method, res.Candidates = fewshot.Choose(methods, right)
-	return nil
+	return right, nil
 }
 
 // validate gives each row the class that a method says which has learned from the

@@ -40,6 +40,7 @@ type Run struct {
 	Resume  bool
 
 	before []report.StageRecord // the stages of a pipeline before this run
+	only   string               // the split of the data that is read; "" = all
 
 	folder    Folder
 	plan      *recipe.Plan
@@ -85,10 +86,7 @@ type stage struct {
 // Train makes a model: the order of a run. An objective that is not one training is
 // a diagnostic, before anything is written.
 func (r *Run) Train(ctx context.Context) (*Result, error) {
-	preparing := r.preparing()
-	plan := slices.IndexFunc(preparing, func(s stage) bool { return s.name == "plan" })
-	check := stage{"objective", func(context.Context) error { return CheckTrained(r.plan).Err() }}
-	return r.run(ctx, append(slices.Insert(preparing, plan+1, check),
+	return r.run(ctx, append(r.checked(CheckTrained),
 		stage{"train", r.train},   // epochs, validation, early stop, checkpoints
 		stage{"score", r.score},   // reports before and after
 		stage{"judge", r.judge},   // what a continued model kept; floors
@@ -134,6 +132,13 @@ func (r *Run) preparing() []stage {
 		{"teach", r.teach},                // what the teachers see
 		{"release", r.release},            // plugins are gone before the first step
 	}
+}
+
+// checked is preparing that refuses some plans before anything is written.
+func (r *Run) checked(check func(*recipe.Plan) sdk.Diagnostics) []stage {
+	stages := r.preparing()
+	plan := slices.IndexFunc(stages, func(s stage) bool { return s.name == "plan" })
+	return slices.Insert(stages, plan+1, stage{"check", func(context.Context) error { return check(r.plan).Err() }})
 }
 
 // errFinished ends the stages of a run that had been finished before.
@@ -284,7 +289,7 @@ func (r *Run) prepareData(ctx context.Context) error {
 	if r.plan.Objective == recipe.ObjectivePretrain {
 		open = openText
 	}
-	d, ds, err := open(ctx, dataRequest{plan: r.plan, plugins: r.plugins, base: r.base.Dir, home: r.Home, knowledge: r.knowledge, store: r.Store, engine: r.Engine, heads: r.teacherHeads(), past: r.past, rewrite: r.rewrite})
+	d, ds, err := open(ctx, dataRequest{plan: r.plan, plugins: r.plugins, base: r.base.Dir, home: r.Home, knowledge: r.knowledge, store: r.Store, engine: r.Engine, heads: r.teacherHeads(), past: r.past, only: r.only, rewrite: r.rewrite})
 	if terr := r.tell(ds); terr != nil {
 		return terr
 	}
@@ -292,7 +297,7 @@ func (r *Run) prepareData(ctx context.Context) error {
 		return err
 	}
 	r.data = d
-	if by, rows := r.plan.Eval.By, d.corpus.Test; by != "" {
+	if by, rows := r.plan.Eval.By, d.corpus.Test; by != "" && r.only == "" {
 		if len(rows) == 0 {
 			rows = d.corpus.Valid
 		}

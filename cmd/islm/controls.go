@@ -19,12 +19,20 @@ import (
 
 // childRuns trains in processes of this program.
 func (a *app) childRuns(dev []string) (func(ctx context.Context, recipeFile, out string) error, error) {
+	run, err := a.children(dev)
+	return func(ctx context.Context, recipeFile, out string) error {
+		return run(ctx, []string{"train"}, recipeFile, out)
+	}, err
+}
+
+// children runs commands that make a run in processes of this program.
+func (a *app) children(dev []string) (func(ctx context.Context, command []string, recipeFile, out string) error, error) {
 	exe, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find this program's own path: %w", err)
 	}
-	return func(ctx context.Context, recipeFile, out string) error {
-		args := []string{"train", "--recipe", recipeFile, "--out", out, "--resume", "-q"}
+	return func(ctx context.Context, command []string, recipeFile, out string) error {
+		args := append(slices.Clone(command), "--recipe", recipeFile, "--out", out, "--resume", "-q")
 		for _, d := range dev {
 			args = append(args, "--dev", d)
 		}

@@ -18,6 +18,7 @@ import (
 func (a *app) fewshot() *cobra.Command {
 	f := runFlags{planFlags: planFlags{preset: "fewshot"}}
 	var shots int
+	var validate bool
 	var label, in, model string
 	cmd := &cobra.Command{
 		Use: "fewshot", Short: "Learn a classifier from a few examples of each class",
@@ -30,6 +31,10 @@ language model a pattern whose gap it fills with a label's word. Contrastive
 training is taken unless another is ahead of it by more than the standard error.
 The chosen one is scored beside the others on all draws. The folder of --out is
 the model of the first draw. islm/fewshot.json holds every row.
+
+--cross-validate stops before the draws are scored: it tells the macro F1 of the
+method in the cross-validation (a named method too) and reads the training examples
+alone. The same command without it goes on with --resume.
 
 --add-label gives a model of prototypes one more class from a few texts,
 without training.`,
@@ -60,18 +65,23 @@ without training.`,
 			if err != nil {
 				return err
 			}
-			res, few, err := run.FewShot(cmd.Context())
+			do, show := run.FewShot, a.printFewShot
+			if validate {
+				do, show = run.CrossValidate, a.printCrossValidation
+			}
+			res, few, err := do(cmd.Context())
 			if w, ok := run.Watch.(*watcher); ok {
 				w.done()
 			}
 			if err != nil {
 				return a.hintResume(cmd, &f, err)
 			}
-			return a.printFewShot(res, few)
+			return show(res, few)
 		},
 	}
 	f.register(cmd)
 	cmd.Flags().IntVar(&shots, "shots", 0, "examples of each class (default 8)")
+	cmd.Flags().BoolVar(&validate, "cross-validate", false, "score the method by the cross-validation on the first draw alone, without the test data, and make no model")
 	cmd.Flags().StringVar(&label, "add-label", "", "add this label to the model of --model")
 	cmd.Flags().StringVar(&in, "in", "", "texts of the new label: JSONL or one text per line")
 	cmd.Flags().StringVar(&model, "model", "", "model folder that --add-label changes")
@@ -142,6 +152,26 @@ func (a *app) printFewShot(res *core.Result, few *core.FewShotResult) error {
 		if rep := res.Metrics.Heads[name]; rep != nil {
 			fmt.Fprintf(a.stdout, "the model of the first draw: macro f1 %.3f, accuracy %.3f; %s\n", rep.MacroF1, rep.Accuracy, filepath.Join(res.Dir, core.Own, core.ReportFile))
 		}
+	}
+	return nil
+}
+
+// printCrossValidation shows the methods of a cross-validation alone.
+func (a *app) printCrossValidation(res *core.Result, few *core.FewShotResult) error {
+	if a.json {
+		return a.print(map[string]any{"out": res.Dir, "score": few.CV[few.Method], "fewshot": few})
+	}
+	t := report.Table{Left: 1, Header: []string{"method", "macro f1", "accuracy", ""}}
+	for _, c := range few.Candidates {
+		chosen := ""
+		if c.Method == few.Method && len(few.Candidates) > 1 {
+			chosen = "chosen"
+		}
+		t.Rows = append(t.Rows, []string{c.Method, fmt.Sprintf("%.3f", few.CV[c.Method]), fmt.Sprintf("%.3f", c.Accuracy), chosen})
+	}
+	fmt.Fprintf(a.stdout, "%d examples of %d classes, each held out once in each of %d rounds\n\n%s\n", few.N, few.Classes, few.Rounds, t.String())
+	if len(few.Candidates) > 1 {
+		fmt.Fprintln(a.stdout, chosenBy(few))
 	}
 	return nil
 }

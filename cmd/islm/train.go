@@ -188,6 +188,23 @@ func (a *app) prepare() *cobra.Command {
 	return cmd
 }
 
+// layers are those of the plan, without what plugins advise.
+func (f *runFlags) layers() (recipe.Sources, error) {
+	src, err := recipe.Open(f.recipe)
+	if err != nil {
+		return src, err
+	}
+	src.Stage = f.stage
+	if src.Preset == "" {
+		src.Preset = f.preset
+	}
+	if src.Sets, err = f.items(); err != nil {
+		return src, err
+	}
+	src.Sets = append(src.Sets, f.extra...)
+	return src, nil
+}
+
 // newRun puts the parts of a run together.
 func (a *app) newRun(cmd *cobra.Command, f *runFlags, engine recipe.Engine) (*core.Run, error) {
 	home, err := a.home()
@@ -202,18 +219,10 @@ func (a *app) newRun(cmd *cobra.Command, f *runFlags, engine recipe.Engine) (*co
 	if err != nil {
 		return nil, err
 	}
-	src, err := recipe.Open(f.recipe)
+	src, err := f.layers()
 	if err != nil {
 		return nil, err
 	}
-	src.Stage = f.stage
-	if src.Preset == "" {
-		src.Preset = f.preset
-	}
-	if src.Sets, err = f.items(); err != nil {
-		return nil, err
-	}
-	src.Sets = append(src.Sets, f.extra...)
 	return &core.Run{Home: home, Store: store, Catalog: cat, Engine: engine, Log: a.logger(), Watch: a.newWatcher(), Args: os.Args[1:], Version: version, Lang: a.lang(),
 		Resolve: func(advice []recipe.Advice) (*recipe.Plan, sdk.Diagnostics, error) {
 			s := src

@@ -44,14 +44,18 @@ func (a *app) tune() *cobra.Command {
 
 The space stands in the recipe file under tune:, or in --space: a list of values,
 {log: [LOW, HIGH]}, {uniform: [LOW, HIGH]} or {int: [LOW, HIGH]} for each key.
-Each trial is a training in a process of its own, scored on the validation data.
+Each trial is a training in a process of its own, scored on the validation data; with
+the objective fewshot it is the cross-validation of 'islm fewshot --cross-validate',
+scored by its macro F1. A searched preset lies below the recipe's own keys.
 --out gets the trials, trials.html and best.yaml; the same command goes on where
 it was stopped, and tries the same. With asha no trial waits for others: which are
 trained longer follows from the order in which they finish.`,
 		Example: `  islm tune --data news/ --space '{train.lr: {log: [1e-6, 1e-3]}, train.batch_size: [8, 16]}' --out search
   islm tune --data news/ --recipe space.yaml --method halving --budgets 1,3,9 --trials 18 --out search
   islm tune --data news/ --recipe space.yaml --method asha --budgets 1,3,9 --trials 27 --parallel 0 --out search
-  islm train --data news/ --recipe search/best.yaml`,
+  islm train --data news/ --recipe search/best.yaml
+  islm tune --data news/ --recipe fewshot --space '{fewshot.c: [0.1, 1, 10], fewshot.method: [contrastive, probe]}' --method grid --out few
+  islm fewshot --recipe few/best.yaml --out runs/few`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runTune(cmd, &f) },
 	}
@@ -85,19 +89,28 @@ func (a *app) runTune(cmd *cobra.Command, f *tuning) error {
 	if err != nil {
 		return err
 	}
+	layers, err := f.layers()
+	if err != nil {
+		return err
+	}
 	run, err := a.newRun(cmd, &f.runFlags, nil)
 	if err != nil {
 		return err
+	}
+	resolve := run.Resolve
+	run.Resolve = func(advice []recipe.Advice) (*recipe.Plan, sdk.Diagnostics, error) {
+		layers.Advice = advice // of the last call: that of the plan
+		return resolve(advice)
 	}
 	plan, err := run.Plan(cmd.Context())
 	if err != nil {
 		return err
 	}
-	train, err := a.childRuns(f.dev)
+	child, err := a.children(f.dev)
 	if err != nil {
 		return err
 	}
-	t := newTrials(f, plan, train)
+	t := newTrials(f, layers, plan, child)
 	if err := t.check(space); err != nil { // before anything is trained
 		return err
 	}
@@ -163,8 +176,9 @@ func (f *tuning) readSpace() (tune.Space, error) {
 // trials trains the trials of a search.
 type trials struct {
 	*tuning
-	plan   *recipe.Plan
-	train  func(ctx context.Context, recipeFile, out string) error
+	layers recipe.Sources // of the plan, over which the values of a trial are laid
+	plan   *recipe.Plan   // without a trial's values
+	child  func(ctx context.Context, command []string, recipeFile, out string) error
 	atOnce int // how many run beside each other
 	// threads of each trial, 0 = what the recipe says. It follows from the flags, not
 	// from how many fit, so that all trials of a search, the first one too, are
@@ -173,8 +187,8 @@ type trials struct {
 	inputs  map[string]string // of the study
 }
 
-func newTrials(f *tuning, plan *recipe.Plan, train func(ctx context.Context, recipeFile, out string) error) *trials {
-	t := &trials{tuning: f, plan: plan, train: train, atOnce: max(f.parallel, 1)}
+func newTrials(f *tuning, layers recipe.Sources, plan *recipe.Plan, child func(ctx context.Context, command []string, recipeFile, out string) error) *trials {
+	t := &trials{tuning: f, layers: layers, plan: plan, child: child, atOnce: max(f.parallel, 1)}
 	if f.parallel != 1 && plan.Train.Threads == 0 {
 		t.threads = 1
 	}
@@ -211,27 +225,59 @@ func fitting(memory, free int64, cores, threads int) int {
 	return max(1, min(cores/threads, int(float64(free)*0.9/float64(memory))))
 }
 
-// check refuses keys that no recipe has, and objectives that no trial could train.
+// check refuses keys that no recipe has, and searches none of whose trials, or not all
+// of them, could be trained and compared.
 func (t *trials) check(space tune.Space) error {
 	values := space.Random(t.plan.Seed, 0)
-	first, err := t.recipe(values, 0, 0)
-	if err != nil {
-		return err
-	}
-	ds := checkSearched(first)
+	first, wrong := t.resolve(t.sets(values, 0, 0)...)
+	plans := []*recipe.Plan{first}
+	shots := false // are searched
 	for _, d := range space {
+		shots = shots || d.Key == "fewshot.shots"
+		if d.Key != "objective" && d.Key != "preset" {
+			continue
+		}
 		for _, choice := range d.Choices {
-			if d.Key != "objective" || ds.HasErrors() {
-				continue
-			}
 			some := maps.Clone(values)
 			some[d.Key] = choice
-			if p, err := t.recipe(some, 0, 0); err == nil { // else the trial says what is wrong
-				ds = append(ds, checkSearched(p)...)
+			p, ds := t.resolve(t.sets(some, 0, 0)...)
+			if ds.HasErrors() && d.Key == "preset" && p.Preset != choice {
+				return ds.Err() // there is none of that name
 			}
+			plans = append(plans, p) // of other errors, which may be those of one combination, the trial tells
 		}
 	}
-	return ds.Err()
+	var few, others int
+	var ds sdk.Diagnostics
+	for _, p := range plans {
+		if p.Objective == recipe.ObjectiveFewShot {
+			few++
+			continue
+		}
+		others++
+		if !ds.HasErrors() {
+			ds.Add(checkSearched(p)...)
+		}
+	}
+	switch {
+	case few > 0 && others > 0:
+		return sdk.Diagnostics{{Severity: sdk.Error, Code: "tune.objective", Path: "objective", Summary: "the space holds the objective fewshot beside others, whose scores cannot be compared",
+			Detail: "A trial of the objective fewshot is scored by a cross-validation on a draw of a few training examples, others on the validation data.",
+			Remedy: "two searches, one with objective=fewshot and one without it"}}.Err()
+	case wrong.HasErrors():
+		return wrong.Err()
+	case few == 0:
+		return ds.Err()
+	}
+	if t.method == tune.Halving || t.method == tune.ASHA {
+		return sdk.Diagnostics{{Severity: sdk.Error, Code: "tune.budgets", Summary: fmt.Sprintf("--method %s gives the better trials more epochs, and a trial of the objective fewshot has none to give", t.method),
+			Detail: "Its methods count pairs, passes over a few examples, or train nothing; and more rounds of its cross-validation would make the score steadier, not the model better.",
+			Remedy: "--method tpe, random or grid"}}.Err()
+	}
+	if !shots {
+		return core.CheckCrossValidated(first).Err()
+	}
+	return nil
 }
 
 // checkSearched is core.CheckTrained in the words of a search.
@@ -239,38 +285,34 @@ func checkSearched(plan *recipe.Plan) sdk.Diagnostics {
 	ds := core.CheckTrained(plan)
 	for i := range ds {
 		ds[i].Code = "tune.objective"
-		if plan.Objective == recipe.ObjectiveFewShot {
-			ds[i].Detail = "A trial needs a score of the validation data; the rows that a few-shot run scores are those of the test data."
-			ds[i].Remedy = "islm fewshot, which chooses the method without the test data; give it one value after the other by --set"
-		} else {
-			ds[i].Remedy = "search over a recipe with the objective finetune, distill, continue or pretrain"
-		}
+		ds[i].Remedy = "search over a recipe with the objective finetune, distill, continue, pretrain or fewshot"
 	}
 	return ds
 }
 
 // digests are those of what the trials depend on besides their values. Where the
-// space names models or data, the content of each of its choices counts.
+// space names models or data, the content of each of its choices counts, of presets
+// what they set.
 func (t *trials) digests(ctx context.Context, run *core.Run, space tune.Space) (map[string]string, error) {
-	plans := []*recipe.Plan{t.plan}
-	without := t.free(space)
+	laid := [][]string{nil}
 	for _, d := range space {
-		if !core.Placed(d.Key) || len(d.Choices) == 0 {
+		if !core.Placed(d.Key) && d.Key != "preset" || len(d.Choices) == 0 {
 			continue
 		}
-		var each []*recipe.Plan
-		for _, p := range plans {
+		var each [][]string
+		for _, sets := range laid {
 			for _, choice := range d.Choices {
-				next, ds := recipe.Resolve(recipe.Sources{File: &recipe.File{Name: "plan of the search", Data: p.YAML()}, Sets: []string{"domain.advice=off", d.Key + "=" + choice}})
-				if err := ds.Err(); err != nil {
-					return nil, err
-				}
-				each = append(each, next)
+				each = append(each, append(slices.Clone(sets), d.Key+"="+choice))
 			}
 		}
-		plans = each
+		laid = each
 	}
-	return run.Inputs(ctx, without, plans...)
+	var plans []*recipe.Plan
+	for _, sets := range laid {
+		plan, _ := t.resolve(sets...) // what is wrong without the other values, or with them, the trial tells
+		plans = append(plans, plan)
+	}
+	return run.Inputs(ctx, t.free(space), plans...)
 }
 
 // free are the keys that may differ between the runs of a study: what is searched,
@@ -316,9 +358,22 @@ func (t *trials) differs(err error) error {
 	return sdk.Diagnostics{d}.Err()
 }
 
-// recipe is the complete plan of a trial.
-func (t *trials) recipe(values map[string]string, budget int, seed uint64) (*recipe.Plan, error) {
-	sets := []string{"domain.advice=off"} // it is in the plan already
+// resolve lays items of --set over the layers of the plan, so that a preset among them
+// lies below the recipe's own keys as everywhere.
+func (t *trials) resolve(sets ...string) (*recipe.Plan, sdk.Diagnostics) {
+	in := t.layers
+	in.Sets = slices.Concat(in.Sets, sets)
+	plan, ds := recipe.Resolve(in)
+	plan.Domain.Advice = false // it is in the plan already
+	if d := &plan.Data; d.Path == "" && d.Train == "" {
+		d.Path = t.plan.Data.Path // that of the plugins
+	}
+	return plan, ds
+}
+
+// sets are what a trial lays over the plan.
+func (t *trials) sets(values map[string]string, budget int, seed uint64) []string {
+	var sets []string
 	for _, k := range slices.Sorted(maps.Keys(values)) {
 		sets = append(sets, k+"="+values[k])
 	}
@@ -331,8 +386,21 @@ func (t *trials) recipe(values map[string]string, budget int, seed uint64) (*rec
 	if t.threads > 0 {
 		sets = append(sets, fmt.Sprintf("train.threads=%d", t.threads))
 	}
-	plan, ds := recipe.Resolve(recipe.Sources{File: &recipe.File{Name: "plan of the search", Data: t.plan.YAML()}, Sets: sets})
+	return sets
+}
+
+// recipe is the complete plan of a trial.
+func (t *trials) recipe(values map[string]string, budget int, seed uint64) (*recipe.Plan, error) {
+	plan, ds := t.resolve(t.sets(values, budget, seed)...)
 	return plan, ds.Err()
+}
+
+// trialCommand runs a trial. Both commands leave the score as a validation in the log.
+func trialCommand(plan *recipe.Plan) []string {
+	if plan.Objective == recipe.ObjectiveFewShot {
+		return []string{"fewshot", "--cross-validate"}
+	}
+	return []string{"train"}
 }
 
 func (t *trials) run(ctx context.Context, x *tune.Trial) error {
@@ -353,7 +421,7 @@ func (t *trials) one(ctx context.Context, name string, x *tune.Trial, seed uint6
 	if err := os.WriteFile(file, plan.YAML(), 0o644); err != nil {
 		return fmt.Errorf("write the recipe of %s: %w", name, err)
 	}
-	if err := t.train(ctx, file, out); err != nil {
+	if err := t.child(ctx, trialCommand(plan), file, out); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

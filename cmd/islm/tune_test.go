@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -21,12 +23,13 @@ import (
 // in bytes. seen gets the plan of each.
 func fakeTrials(t *testing.T, f *tuning, memory int64, sets ...string) (tr *trials, seen func() []*recipe.Plan) {
 	t.Helper()
-	plan, ds := recipe.Resolve(recipe.Sources{Sets: append([]string{"base=base", "data.path=data"}, sets...)})
+	layers := recipe.Sources{Sets: append([]string{"base=base", "data.path=data"}, sets...)}
+	plan, ds := recipe.Resolve(layers)
 	require.NoError(t, ds.Err())
 	f.out = t.TempDir()
 	var mu sync.Mutex
 	var plans []*recipe.Plan
-	tr = newTrials(f, plan, func(_ context.Context, file, out string) error {
+	tr = newTrials(f, layers, plan, func(_ context.Context, command []string, file, out string) error {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			return err
@@ -34,6 +37,9 @@ func fakeTrials(t *testing.T, f *tuning, memory int64, sets ...string) (tr *tria
 		p, ds := recipe.Parse(file, data)
 		if err := ds.Err(); err != nil {
 			return err
+		}
+		if !slices.Equal(command, trialCommand(p)) {
+			return fmt.Errorf("%v runs the objective %s", command, p.Objective)
 		}
 		mu.Lock()
 		defer mu.Unlock()
@@ -144,17 +150,79 @@ func TestThreadsOfTrials(t *testing.T) {
 
 // What no trial could train is refused before the first one.
 func TestTuneObjectives(t *testing.T) {
-	for _, c := range []struct{ sets, space, want string }{
-		{"objective=fewshot", "{fewshot.c: [0.1, 1]}", "islm fewshot"},
-		{"objective=vocab vocab.extend=5", "{train.lr: [0.1, 1]}", "objective finetune, distill"},
-		{"", "{objective: [finetune, fewshot]}", "islm fewshot"},
-		{"", "{train.learning: [1, 2]}", "train.learning"},
+	for _, c := range []struct{ sets, space, method, want string }{
+		{"objective=vocab vocab.extend=5", "{train.lr: [0.1, 1]}", tune.TPE, "objective finetune, distill"},
+		{"", "{objective: [finetune, fewshot]}", tune.TPE, "tune.objective"},
+		{"", "{preset: [lora, fewshot]}", tune.TPE, "cannot be compared"},
+		{"", "{objective: [finetune, fewshot], train.peft: [lora, bitfit]}", tune.TPE, "cannot be compared"}, // though no few-shot trial could run
+		{"objective=fewshot", "{fewshot.c: [0.1, 1]}", tune.ASHA, "--method tpe"},
+		{"", "{objective: [fewshot]}", tune.Halving, "tune.budgets"},
+		{"objective=fewshot fewshot.shots=1", "{fewshot.c: [0.1, 1]}", tune.TPE, "fewshot.shots"},
+		{"", "{train.learning: [1, 2]}", tune.TPE, "train.learning"},
+		{"", "{preset: [finetune, lorra]}", tune.TPE, "lorra"},
 	} {
-		tr, _ := fakeTrials(t, &tuning{parallel: 1}, 0, strings.Fields(c.sets)...)
-		require.ErrorContains(t, tr.check(searchSpace(t, c.space)), c.want, c.sets)
+		tr, _ := fakeTrials(t, &tuning{parallel: 1, method: c.method}, 0, strings.Fields(c.sets)...)
+		require.ErrorContains(t, tr.check(searchSpace(t, c.space)), c.want, "%s %s", c.sets, c.space)
 	}
-	for _, o := range []string{"finetune", "pretrain", "continue"} {
+	for _, o := range []string{"finetune", "pretrain", "continue", "fewshot"} {
 		tr, _ := fakeTrials(t, &tuning{parallel: 1}, 0, "objective="+o)
 		require.NoError(t, tr.check(searchSpace(t, "{train.lr: [0.1, 1]}")), o)
 	}
+	tr, _ := fakeTrials(t, &tuning{parallel: 1}, 0, "objective=fewshot", "fewshot.shots=1")
+	require.NoError(t, tr.check(searchSpace(t, "{fewshot.shots: [1, 8]}"))) // a trial of 1 fails by itself
+	// The recipe's objective lies over those of presets.
+	tr, _ = fakeTrials(t, &tuning{parallel: 1}, 0, "objective=finetune")
+	require.NoError(t, tr.check(searchSpace(t, "{preset: [lora, fewshot]}")))
+}
+
+// Few-shot trials are cross-validations, the seeds of the best too.
+func TestFewShotTrials(t *testing.T) {
+	require.Equal(t, []string{"train"}, trialCommand(recipe.Defaults()))
+	tr, seen := fakeTrials(t, &tuning{parallel: 1, seeds: 3}, 1<<30, "preset=fewshot")
+	all, err := tr.study(searchSpace(t, "{fewshot.c: [0.1, 1], fewshot.method: [probe, auto]}"), tune.Grid, 0).Search(t.Context())
+	require.NoError(t, err)
+	require.Len(t, all, 4)
+	_, err = tr.noise(t.Context(), tune.Ranked(all)[0])
+	require.NoError(t, err)
+	require.Len(t, seen(), 6)
+	for _, p := range seen() {
+		require.Equal(t, []string{"fewshot", "--cross-validate"}, trialCommand(p))
+	}
+	for _, x := range all {
+		require.Empty(t, x.Error)
+	}
+}
+
+// A searched preset lies where presets lie: under advice, the recipe's keys and the
+// trial's other values.
+func TestSearchedPreset(t *testing.T) {
+	trial := func(layers recipe.Sources, values map[string]string) *recipe.Plan {
+		base, ds := recipe.Resolve(layers)
+		require.NoError(t, ds.Err())
+		tr := newTrials(&tuning{parallel: 1}, layers, base, nil)
+		p, err := tr.recipe(values, 0, 0)
+		require.NoError(t, err)
+		again, ds := recipe.Parse("trial", p.YAML()) // what the process of the trial reads
+		require.NoError(t, ds.Err())
+		require.Equal(t, p.YAML(), again.YAML())
+		return p
+	}
+	plain := recipe.Sources{Sets: []string{"base=base", "data.path=data"}}
+	p := trial(plain, map[string]string{"preset": "lora"})
+	require.Equal(t, []any{"lora", "lora", 1e-3, 4}, []any{p.Preset, p.Train.Peft, p.Train.LR, p.Peft.Rank})
+	p = trial(plain, map[string]string{"preset": "finetune"})
+	require.Equal(t, []any{"finetune", "off", 5e-5}, []any{p.Preset, p.Train.Peft, p.Train.LR})
+	p = trial(plain, map[string]string{"preset": "lora", "train.lr": "2e-3"})
+	require.Equal(t, []any{"lora", 2e-3, 4}, []any{p.Train.Peft, p.Train.LR, p.Peft.Rank})
+
+	own := recipe.Sources{Preset: "quick",
+		Advice: []recipe.Advice{{Domain: "finance", Values: map[string]any{"peft.rank": 6, "train.warmup": 0.2}}},
+		File:   &recipe.File{Name: "space.yaml", Data: []byte("train: {lr: 3e-4, warmup: 0.3}\ntune:\n  preset: [finetune, lora]\n")},
+		Sets:   []string{"base=base", "data.path=data", "peft.alpha=16"}}
+	p = trial(own, map[string]string{"preset": "lora"})
+	require.Equal(t, []any{"lora", 3e-4, 6, 0.3, 16.0}, []any{p.Train.Peft, p.Train.LR, p.Peft.Rank, p.Train.Warmup, p.Peft.Alpha})
+	require.Equal(t, 3, p.Train.Epochs, "of quick nothing is left")
+	require.False(t, p.Domain.Advice)
+	p = trial(own, map[string]string{"train.batch_size": "8"})
+	require.Equal(t, []any{"quick", 1, 8, 3e-4}, []any{p.Preset, p.Train.Epochs, p.Train.BatchSize, p.Train.LR})
 }

@@ -42,7 +42,7 @@ func (c *Corpus) check(req *Request, p *problems) {
 		c.checkClasses(req, p)
 		c.checkApart(p)
 	}
-	if len(c.Valid) == 0 && len(c.Train) > 0 && !req.Whole {
+	if len(c.Valid) == 0 && len(c.Train) > 0 && !req.Whole && req.Only == "" {
 		p.add(sdk.Diagnostic{Severity: sdk.Info, Code: "data.valid", Summary: "there are no validation examples: no early stop and no choice of the best checkpoint", Remedy: "--set data.valid=FILE names some; one file alone is split"})
 	}
 }

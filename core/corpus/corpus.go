@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -46,6 +47,14 @@ type Request struct {
 	Keep []string
 	// Unlabelled: examples need no labels at all.
 	Unlabelled bool
+	// Only is the one split that is looked at: files and datasets of others are not
+	// read, of a file that is split its rows alone are kept. "" = all.
+	Only string
+}
+
+// wants reports whether a split, or what is split, is read.
+func (r *Request) wants(split string) bool {
+	return r.Only == "" || split == r.Only || split == "all"
 }
 
 // Input is one file or dataset that was read.
@@ -106,6 +115,9 @@ func Read(ctx context.Context, req Request) (*Corpus, sdk.Diagnostics, error) {
 		reportSplit(splits, req.Plan, p)
 		delete(splits, "all")
 	}
+	if req.Only != "" {
+		maps.DeleteFunc(splits, func(name string, _ []row) bool { return name != req.Only })
+	}
 	relate(splits, &req)
 	c.Heads = resolveHeads(splits, &req, p)
 	for _, name := range SplitNames() {
@@ -146,6 +158,9 @@ func (c *Corpus) load(ctx context.Context, req *Request, p *problems) (map[strin
 		for _, part := range parts {
 			if err := ctx.Err(); err != nil {
 				return nil, err
+			}
+			if !req.wants(part.split) {
+				continue
 			}
 			rows, err := c.loadFile(ctx, req, part, p)
 			if err != nil {
@@ -287,7 +302,7 @@ func (c *Corpus) loadDataset(ctx context.Context, req *Request, dataset sdk.Data
 		names = []string{"all"}
 	}
 	for _, split := range names {
-		if split == "all" && slices.Contains(names, "train") {
+		if split == "all" && slices.Contains(names, "train") || !req.wants(split) {
 			continue
 		}
 		rows, err := c.stream(ctx, req, dataset, sdk.ReadRequest{Dataset: dataset.Name, Split: split}, split, p)

@@ -549,6 +549,32 @@ func TestSplitOneFile(t *testing.T) {
 	}
 }
 
+// Of one split alone nothing else is looked at: not a file that cannot be read, not the
+// rows of one that is split, not another split of a dataset.
+func TestOnly(t *testing.T) {
+	dir := folder(t, map[string]string{"train.jsonl": twoClasses, "valid.jsonl": "x", "test.jsonl": "no JSON\n"})
+	c, ds := read(t, dir, Request{Only: "train"})
+	expect(t, ds)
+	if len(c.Train) == 0 || len(c.Valid)+len(c.Test) > 0 || len(c.Inputs) != 1 || notice(ds, "no validation examples") {
+		t.Errorf("%+v\n%s", c, ds)
+	}
+	var b strings.Builder
+	for i := range 200 {
+		fmt.Fprintf(&b, `{"text": "text %d", "label": "%d"}`+"\n", i, i%2)
+	}
+	file := filepath.Join(folder(t, map[string]string{"x.jsonl": b.String()}), "x.jsonl")
+	all, _ := read(t, file, Request{})
+	c, ds = read(t, file, Request{Only: "train"})
+	expect(t, ds)
+	if d := cmp.Diff(all.Train, c.Train); d != "" || len(c.Valid)+len(c.Test) > 0 {
+		t.Errorf("%d %d\n%s", len(c.Valid), len(c.Test), d)
+	}
+	c, ds, err := Read(context.Background(), Request{Plan: plan(t, "data.path=sample"), Heads: []sdk.HeadSpec{{Name: "sentiment", Kind: sdk.KindClassify, Labels: []string{"pos", "neg"}}}, Domain: finance{}, Only: "train"})
+	if err != nil || ds.HasErrors() || len(c.Inputs) != 1 || c.Inputs[0].Split != "train" {
+		t.Errorf("%+v %v\n%s", c, err, ds)
+	}
+}
+
 func TestLeakNotice(t *testing.T) {
 	_, ds := read(t, folder(t, map[string]string{"train.jsonl": twoClasses, "test.jsonl": `{"text": "Good ", "label": "pos"}` + "\n" + `{"text": "other", "label": "pos"}` + "\n"}), Request{})
 	expect(t, ds)

@@ -88,6 +88,24 @@ func meminfo() (total, available int64) {
 	return total, available
 }
 
+// PeakRSS is the largest resident size of this process so far, in bytes; 0 where the
+// system does not tell. The figure of getrusage would do less: it begins with that of
+// the process that started this one.
+func PeakRSS() int64 {
+	f, err := os.Open("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	for sc := bufio.NewScanner(f); sc.Scan(); {
+		if fields := strings.Fields(sc.Text()); len(fields) > 1 && fields[0] == "VmHWM:" {
+			kb, _ := strconv.ParseInt(fields[1], 10, 64)
+			return kb << 10
+		}
+	}
+	return 0
+}
+
 // CheckGPU reports what keeps this libtorch from using the GPUs of the machine;
 // a machine without a driver has no problem.
 func (m Machine) CheckGPU() sdk.Diagnostics {
