@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"testing/fstest"
 
 	"github.com/stretchr/testify/require"
 
@@ -106,4 +107,30 @@ func TestLocate(t *testing.T) {
 	require.Equal(t, Install{"/opt/torch", "LIBTORCH"}, in)
 	_, err = Locate(func(string) string { return "" })
 	require.ErrorContains(t, err, "ISLM_HOME")
+}
+
+func TestCgroupMemory(t *testing.T) {
+	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
+	for name, tc := range map[string]struct {
+		files       fstest.MapFS
+		limit, left int64
+		ok          bool
+	}{
+		"none": {fstest.MapFS{"proc/self/cgroup": file("0::/\n"), "sys/fs/cgroup/memory.max": file("max\n"), "sys/fs/cgroup/memory.current": file("5\n")}, 0, 0, false},
+		"version 2, bound by the group above, cached files are left": {fstest.MapFS{"proc/self/cgroup": file("0::/a/b\n"),
+			"sys/fs/cgroup/a/memory.max": file("1000\n"), "sys/fs/cgroup/a/memory.current": file("900\n"), "sys/fs/cgroup/a/memory.stat": file("anon 600\ninactive_file 300\n"),
+			"sys/fs/cgroup/a/b/memory.max": file("2000\n"), "sys/fs/cgroup/a/b/memory.current": file("900\n")}, 1000, 400, true},
+		"version 1, the path of the machine": {fstest.MapFS{"proc/self/cgroup": file("4:cpu,memory:/docker/x\n1:cpuset:/docker/x\n0::/\n"),
+			"sys/fs/cgroup/memory/memory.limit_in_bytes": file("4096\n"), "sys/fs/cgroup/memory/memory.usage_in_bytes": file("4000\n"),
+			"sys/fs/cgroup/memory/memory.stat": file("inactive_file 1\ntotal_inactive_file 96\n")}, 4096, 192, true},
+		"version 1, no limit": {fstest.MapFS{"proc/self/cgroup": file("4:memory:/\n"), "sys/fs/cgroup/memory/memory.limit_in_bytes": file("9223372036854771712\n"),
+			"sys/fs/cgroup/memory/memory.usage_in_bytes": file("1\n")}, 0, 0, false},
+		"no such file": {fstest.MapFS{}, 0, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if limit, left, ok := cgroupMemory(tc.files); limit != tc.limit || left != tc.left || ok != tc.ok {
+				t.Errorf("%d, %d left, %t; want %d, %d, %t", limit, left, ok, tc.limit, tc.left, tc.ok)
+			}
+		})
+	}
 }

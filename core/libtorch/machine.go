@@ -3,10 +3,13 @@ package libtorch
 import (
 	"bufio"
 	"fmt"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,8 +23,8 @@ type Machine struct {
 	OS, Arch    string
 	CPU         string
 	Cores       int
-	Bfloat16    bool // the processor multiplies bf16 in hardware
-	MemoryTotal int64
+	Bfloat16    bool  // the processor multiplies bf16 in hardware
+	MemoryTotal int64 // of the machine, or what a container may have of it
 	MemoryFree  int64 // available without swapping
 	GPUs        []string
 	Driver      string // version of the NVIDIA kernel driver, "" without one
@@ -29,7 +32,7 @@ type Machine struct {
 
 // Probe reads the machine from /proc and the driver's own files.
 func Probe() Machine {
-	m := Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, Cores: runtime.NumCPU()}
+	m := Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, Cores: runtime.GOMAXPROCS(0)} // no more than a container may use
 	if f, err := os.Open("/proc/cpuinfo"); err == nil {
 		defer f.Close()
 		sc := bufio.NewScanner(f)
@@ -45,6 +48,9 @@ func Probe() Machine {
 		}
 	}
 	m.MemoryTotal, m.MemoryFree = meminfo()
+	if total, free, ok := cgroupMemory(os.DirFS("/")); ok {
+		m.MemoryTotal, m.MemoryFree = min(m.MemoryTotal, total), min(m.MemoryFree, free)
+	}
 	if b, err := os.ReadFile("/proc/driver/nvidia/version"); err == nil {
 		if v := regexp.MustCompile(`\b(\d+\.\d+(\.\d+)?)\b`).FindString(string(b)); v != "" {
 			m.Driver = v
@@ -86,6 +92,59 @@ func meminfo() (total, available int64) {
 		}
 	}
 	return total, available
+}
+
+// cgroupMemory reads what the control groups of this process, of version 1 or 2, let
+// it have: the least of the limits, and the least of what is left of one. Pages of
+// files that nobody waits for count as left. ok is false without any limit.
+func cgroupMemory(root fs.FS) (limit, left int64, ok bool) {
+	groups, err := fs.ReadFile(root, "proc/self/cgroup")
+	if err != nil {
+		return 0, 0, false
+	}
+	number := func(name string) (int64, bool) {
+		raw, err := fs.ReadFile(root, name)
+		if err != nil {
+			return 0, false
+		}
+		n, err := strconv.ParseInt(strings.TrimSpace(string(raw)), 10, 64)
+		return n, err == nil // "max" is no limit
+	}
+	for line := range strings.Lines(string(groups)) {
+		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(parts) < 3 {
+			continue
+		}
+		base, most, now, idle := "sys/fs/cgroup", "memory.max", "memory.current", "inactive_file "
+		switch {
+		case slices.Contains(strings.Split(parts[1], ","), "memory"):
+			base, most, now, idle = base+"/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file "
+		case parts[1] != "":
+			continue
+		}
+		// A group is bound by those above it, too. In a container the path may be that of
+		// the machine, which is not to be seen inside: then the root is the group.
+		for at := path.Join(base, parts[2]); strings.HasPrefix(at, base); at = path.Dir(at) {
+			n, limited := number(path.Join(at, most))
+			used, known := number(path.Join(at, now))
+			if !limited || !known || n >= 1<<60 {
+				continue
+			}
+			stat, _ := fs.ReadFile(root, path.Join(at, "memory.stat"))
+			for line := range strings.Lines(string(stat)) {
+				if v, found := strings.CutPrefix(line, idle); found {
+					cached, _ := strconv.ParseInt(strings.TrimSpace(v), 10, 64)
+					used -= min(cached, used)
+				}
+			}
+			if free := max(0, n-used); !ok {
+				limit, left, ok = n, free, true
+			} else {
+				limit, left = min(limit, n), min(left, free)
+			}
+		}
+	}
+	return limit, left, ok
 }
 
 // PeakRSS is the largest resident size of this process so far, in bytes; 0 where the
