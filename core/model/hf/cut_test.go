@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/islm-dev/islm/core/torch/safetensors"
 )
 
 const teacherDir = "../testdata/base" // two layers, 32 wide, 4 attention heads
@@ -269,4 +271,32 @@ func TestCutRefusals(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(from, ConfigFile), text, 0o600))
 	ds = Cut{Hidden: 16}.Write(from, t.TempDir())
 	require.ErrorContains(t, ds.Err(), "config.json makes dimension")
+}
+
+// Weights of heads that lie in islm/ are cut where they read the width; what counts
+// labels alone stays.
+func TestCutNarrowsOwnHeads(t *testing.T) {
+	from, dir := t.TempDir(), t.TempDir()
+	require.NoError(t, os.CopyFS(from, os.DirFS("../testdata/lm/gpt2")))
+	require.NoError(t, os.Mkdir(filepath.Join(from, Own), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(from, Own, HeadsFile), []byte("schema: islm/heads.v0\nprimary: \"clm\"\nheads:\n"), 0o600))
+	was := map[string][]int64{"my.label.score.weight": {3, 16}, "my.label.score.bias": {3}, "tags.classifier.weight": {5, 16}, "tags.classifier.bias": {5}, "tags.crf.start": {5}, "tags.crf.transitions": {5, 5}}
+	var entries []safetensors.Entry
+	for name, shape := range was {
+		entries = append(entries, safetensors.Entry{Name: name, DType: "F32", Shape: shape, Data: make([]byte, 4*Tensor{Shape: shape}.Elements())})
+	}
+	require.NoError(t, safetensors.Write(filepath.Join(from, Own, HeadWeightsFile), entries, nil))
+	require.Empty(t, Cut{Hidden: 8}.Write(from, dir))
+	f, err := safetensors.Open(filepath.Join(dir, Own, HeadWeightsFile))
+	require.NoError(t, err)
+	defer f.Close() //nolint:errcheck // only read
+	require.Len(t, f.Names(), len(was))
+	for name, shape := range was {
+		if strings.HasSuffix(name, "score.weight") || strings.HasSuffix(name, "classifier.weight") {
+			shape[1] = 8
+		}
+		e, ok := f.Entry(name)
+		require.True(t, ok, name)
+		require.Equal(t, shape, e.Shape, name)
+	}
 }
