@@ -192,16 +192,8 @@ func (r *Run) makeStudent() error {
 	if err := ds.Err(); err != nil {
 		return err
 	}
-	cut := hf.Cut{Hidden: s.Hidden, Heads: s.Heads, Intermediate: s.Intermediate, Scratch: s.From == recipe.StudentScratch, Seed: r.plan.Seed}
-	for _, l := range s.Layers {
-		cut.Layers = append(cut.Layers, int(l))
-	}
-	if len(cut.Layers) == 0 { // every second one, the last included
-		for l := (cfg.Layers + 1) % 2; l < cfg.Layers; l += 2 {
-			cut.Layers = append(cut.Layers, l)
-		}
-	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "student.v1\n%s\n%s\n%+v\n", t.digest, t.tokDigest, cut))
+	cut := hf.Cut{Layers: keptLayers(cfg, &s), Hidden: s.Hidden, Heads: s.Heads, Intermediate: s.Intermediate, Scratch: s.From == recipe.StudentScratch, Seed: r.plan.Seed}
+	sum := sha256.Sum256(fmt.Appendf(nil, "student.v2\n%s\n%s\n%+v\n", t.digest, t.tokDigest, cut))
 	digest := hex.EncodeToString(sum[:])
 	dir := filepath.Join(r.Home, "stages", "student", digest)
 	if !exists(filepath.Join(dir, hf.ConfigFile)) {
@@ -230,6 +222,25 @@ func (r *Run) makeStudent() error {
 	r.base = modelstore.Model{Name: what, Dir: dir, Place: modelstore.InFolder}
 	r.Watch.Stage("student", what)
 	return nil
+}
+
+// keptLayers are the layers of a student: without student.layers every second one,
+// the last included; all where they share their weights and the width is cut.
+func keptLayers(cfg *hf.Config, s *recipe.StudentPlan) (kept []int) {
+	for _, l := range s.Layers {
+		kept = append(kept, int(l))
+	}
+	if len(kept) > 0 {
+		return kept
+	}
+	first, step := (cfg.Layers+1)%2, 2
+	if cfg.Groups > 0 && s.From != recipe.StudentScratch && (s.Hidden > 0 || s.Heads > 0 || s.Intermediate > 0) {
+		first, step = 0, 1
+	}
+	for l := first; l < cfg.Layers; l += step {
+		kept = append(kept, l)
+	}
+	return kept
 }
 
 // teach encodes the training examples for each teacher.

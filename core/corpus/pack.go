@@ -2,6 +2,7 @@ package corpus
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -43,6 +44,8 @@ type PackRequest struct {
 	// of Files; nil = all. ChosenDigest names them.
 	Chosen       map[int]bool
 	ChosenDigest string
+
+	shard int64 // bytes of a file of rows, cut to whole rows; 0 = shardBytes
 }
 
 // TaskTexts are the texts of a task's own examples.
@@ -118,7 +121,7 @@ type packText struct {
 
 // Packed is running text as rows of equal length: texts one after the other, [CLS]
 // at the front, [SEP] behind each, long ones going on in the next row. Rows lie in
-// files; no more than a block of them is in memory.
+// files of at most 64 MiB; no more than a block of them is in memory.
 type Packed struct {
 	Train, Valid *PackedRows
 	Digest       string
@@ -138,6 +141,7 @@ type PackStats struct {
 	TrainRows  int   `json:"train_rows"`
 	ValidRows  int   `json:"valid_rows"`
 	Length     int   `json:"length"`
+	ShardRows  int   `json:"shard_rows"` // rows of a file; the last one of a split has the rest
 }
 
 // Marks of an id in a file of rows: the first piece of a word; one that is never
@@ -149,6 +153,9 @@ const (
 	entityInside = 1 << 28
 	idMask       = entityInside - 1
 )
+
+// shardBytes is the size of a file of rows, cut to whole rows.
+const shardBytes = 64 << 20
 
 // HeldOutRows is the most rows that are held out to measure perplexity.
 const HeldOutRows = 1024
@@ -162,22 +169,28 @@ func Pack(ctx context.Context, req PackRequest) (*Packed, sdk.Diagnostics, error
 	if p.Inputs, err = DigestTexts(req.Files); err != nil {
 		return nil, nil, err
 	}
-	fmt.Fprintf(h, "text 2\ntokenizer %s\nlength %d\ncausal %t\nlinker %s\n", req.TokenizerDigest, req.Length, req.Causal, req.LinkerDigest)
+	fmt.Fprintf(h, "text 3\ntokenizer %s\nlength %d\ncausal %t\nlinker %s\n", req.TokenizerDigest, req.Length, req.Causal, req.LinkerDigest)
 	req.describe(h, p.Inputs)
 	p.Digest = hex.EncodeToString(h.Sum(nil))
 	p.Dir = filepath.Join(req.Home, p.Digest)
+	sweep(req.Home)
+	var ds sdk.Diagnostics
 	if err := p.open(); err == nil {
 		p.Reused = true
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, err
-	} else if err := p.build(ctx, &req); err != nil {
-		ds, fatal, ok := sdk.DiagnosticsOf(err)
-		if ok && !fatal {
-			return nil, ds, nil
+	} else {
+		if errors.Is(err, errTorn) {
+			ds.Add(sdk.Diagnostic{Severity: sdk.Info, Code: "data.torn", File: p.Dir, Summary: "the rows that an earlier run packed are not whole and are packed anew", Detail: err.Error()})
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return nil, nil, err
 		}
-		return nil, nil, err
+		if err := p.build(ctx, &req); err != nil {
+			more, fatal, ok := sdk.DiagnosticsOf(err)
+			if ok && !fatal {
+				return nil, more, nil
+			}
+			return nil, nil, err
+		}
 	}
-	var ds sdk.Diagnostics
 	if s := p.Stats; s.TrainRows == 0 {
 		ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.empty", Path: "data.path", Summary: fmt.Sprintf("the corpus gives no row to train on: %d texts, %d of them duplicates", s.Texts, s.Duplicates+s.Near),
 			Remedy: "name files with more text; data.text names the field that holds it"})
@@ -214,10 +227,13 @@ func digestText(path string) (Input, error) {
 	return Input{Path: path, Split: "all", SHA256: hex.EncodeToString(h.Sum(nil)), Bytes: n}, nil
 }
 
-// packer fills rows of one split.
+// packer fills rows of one split, in files of shard rows, one after the other.
 type packer struct {
-	w        *bufio.Writer
-	f        *os.File
+	dir, name string
+	shard     int
+	w         *bufio.Writer
+	f         *os.File // the one that is filled; nil = none
+
 	length   int
 	row      []uint32
 	rows     int
@@ -268,6 +284,11 @@ func (p *packer) flush() error {
 	if p.ends && len(p.row) < p.length && p.row[len(p.row)-1] != p.sep {
 		p.row = append(p.row, p.sep)
 	}
+	if p.rows%p.shard == 0 {
+		if err := p.begin(); err != nil {
+			return err
+		}
+	}
 	var b [4]byte
 	for i := range p.length {
 		id := ^uint32(0)
@@ -283,6 +304,39 @@ func (p *packer) flush() error {
 	return nil
 }
 
+// begin goes on in the next file.
+func (p *packer) begin() error {
+	if err := p.close(); err != nil {
+		return err
+	}
+	f, err := os.Create(shardFile(p.dir, p.name, p.rows/p.shard))
+	if err != nil {
+		return fmt.Errorf("write rows: %w", err)
+	}
+	if p.f = f; p.w == nil {
+		p.w = bufio.NewWriterSize(f, 1<<18)
+	}
+	p.w.Reset(f)
+	return nil
+}
+
+// close ends the file that is filled.
+func (p *packer) close() error {
+	if p.f == nil {
+		return nil
+	}
+	err := errors.Join(p.w.Flush(), p.f.Sync(), p.f.Close())
+	if p.f = nil; err != nil {
+		return fmt.Errorf("write rows: %w", err)
+	}
+	return nil
+}
+
+// shardFile is the path of a file of rows, counted from 0.
+func shardFile(dir, name string, i int) string {
+	return filepath.Join(dir, fmt.Sprintf("%s-%05d.ids", name, i))
+}
+
 func (p *Packed) build(ctx context.Context, req *PackRequest) error {
 	if err := os.MkdirAll(req.Home, 0o755); err != nil {
 		return fmt.Errorf("pack texts: %w", err)
@@ -295,14 +349,11 @@ func (p *Packed) build(ctx context.Context, req *PackRequest) error {
 	if err := os.Chmod(tmp, 0o755); err != nil {
 		return fmt.Errorf("pack texts: %w", err)
 	}
+	p.Stats = PackStats{Length: req.Length, ShardRows: int(max(1, cmp.Or(req.shard, shardBytes)/int64(4*req.Length)))}
 	var parts [2]*packer // train, valid
 	for i, name := range []string{"train", "valid"} {
-		f, err := os.Create(filepath.Join(tmp, name+".ids"))
-		if err != nil {
-			return fmt.Errorf("pack texts: %w", err)
-		}
-		defer f.Close()
-		parts[i] = &packer{w: bufio.NewWriterSize(f, 1<<18), f: f, length: req.Length}
+		parts[i] = &packer{dir: tmp, name: name, shard: p.Stats.ShardRows, length: req.Length}
+		defer parts[i].close() //nolint:errcheck // closed below, where errors count; here after another error
 		sep, ok := req.Tokenizer.Special("sep")
 		cls, both := req.Tokenizer.Special("cls")
 		if !ok { // GPT-2 has one token for begin and end
@@ -315,7 +366,6 @@ func (p *Packed) build(ctx context.Context, req *PackRequest) error {
 	}
 	parts[0].most = req.Plan.Pretrain.Rows
 	s := &p.Stats
-	s.Length = req.Length
 	twins := newTwins(req.Plan.Pretrain.Dedup)
 	var ids []uint32
 	for t, err := range req.source(ctx) {
@@ -345,7 +395,7 @@ func (p *Packed) build(ctx context.Context, req *PackRequest) error {
 		}
 	}
 	for _, part := range parts {
-		if err := errors.Join(part.flush(), part.w.Flush(), part.f.Close()); err != nil {
+		if err := errors.Join(part.flush(), part.close()); err != nil {
 			return fmt.Errorf("pack texts: %w", err)
 		}
 	}
@@ -357,24 +407,46 @@ func (p *Packed) build(ctx context.Context, req *PackRequest) error {
 	if err := os.WriteFile(filepath.Join(tmp, "stats.json"), raw, 0o644); err != nil { //nolint:gosec // a stage is for everybody
 		return fmt.Errorf("pack texts: %w", err)
 	}
-	if err := os.Rename(tmp, p.Dir); err != nil {
-		if _, other := os.Stat(filepath.Join(p.Dir, "stats.json")); other != nil {
+	err = os.Rename(tmp, p.Dir)
+	if err != nil && p.open() != nil { // no other builder was faster: what lies there is torn
+		if err = os.RemoveAll(p.Dir); err == nil {
+			err = os.Rename(tmp, p.Dir)
+		}
+		if err != nil {
 			return fmt.Errorf("pack texts: %w", err)
 		}
 	}
 	return p.open()
 }
 
+// open finds finished rows: fs.ErrNotExist where there are none, errTorn where they
+// are not what was written.
 func (p *Packed) open() error {
-	raw, err := os.ReadFile(filepath.Join(p.Dir, "stats.json"))
-	if err != nil {
+	if _, err := os.Stat(p.Dir); err != nil {
 		return err
 	}
-	if err := json.Unmarshal(raw, &p.Stats); err != nil {
+	raw, err := os.ReadFile(filepath.Join(p.Dir, "stats.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read packed texts: %w: stats.json is missing", errTorn)
+	}
+	if err != nil {
 		return fmt.Errorf("read packed texts: %w", err)
 	}
-	p.Train = &PackedRows{path: filepath.Join(p.Dir, "train.ids"), name: "train", n: p.Stats.TrainRows, length: p.Stats.Length}
-	p.Valid = &PackedRows{path: filepath.Join(p.Dir, "valid.ids"), name: "valid", n: p.Stats.ValidRows, length: p.Stats.Length}
+	var s PackStats
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return fmt.Errorf("read packed texts: %w: %w", errTorn, err)
+	}
+	if s.Length <= 0 || s.ShardRows <= 0 || s.TrainRows < 0 || s.ValidRows < 0 {
+		return fmt.Errorf("read packed texts: %w: stats.json counts rows of %d, %d to a file", errTorn, s.Length, s.ShardRows)
+	}
+	p.Train = &PackedRows{dir: p.Dir, name: "train", n: s.TrainRows, length: s.Length, shard: s.ShardRows}
+	p.Valid = &PackedRows{dir: p.Dir, name: "valid", n: s.ValidRows, length: s.Length, shard: s.ShardRows}
+	for _, rows := range []*PackedRows{p.Train, p.Valid} {
+		if err := rows.check(); err != nil {
+			return fmt.Errorf("read packed texts: %w", err)
+		}
+	}
+	p.Stats = s
 	return nil
 }
 
@@ -413,37 +485,68 @@ func HeldOut(text string, plan *recipe.Plan) bool {
 	return len(plan.Data.Split) == 3 && float64(Key("held-out "+text)>>11)/(1<<53) < plan.Data.Split[1]
 }
 
-// PackedRows are the rows of one file.
+// PackedRows are the rows of one split, in files of shard rows.
 type PackedRows struct {
-	path, name string
-	n, length  int
+	dir, name        string
+	n, length, shard int
 }
 
 // Len is the number of rows.
 func (r *PackedRows) Len() int { return r.n }
 
+// check compares the sizes of the files with the rows that they should hold.
+func (r *PackedRows) check() error {
+	for from := 0; from < r.n; from += r.shard {
+		path := shardFile(r.dir, r.name, from/r.shard)
+		info, err := os.Stat(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%w: %s is missing", errTorn, path)
+		}
+		if err != nil {
+			return err
+		}
+		if want := 4 * int64(r.length) * int64(min(r.shard, r.n-from)); info.Size() != want {
+			return fmt.Errorf("%w: %s has %d bytes, its rows %d", errTorn, path, info.Size(), want)
+		}
+	}
+	return nil
+}
+
 // read gives rows [from, to).
 func (r *PackedRows) read(from, to int) ([][]uint32, error) {
-	f, err := os.Open(r.path)
-	if err != nil {
-		return nil, fmt.Errorf("read rows: %w", err)
-	}
-	defer f.Close()
-	raw := make([]byte, 4*r.length*(to-from))
-	if _, err := f.ReadAt(raw, int64(4*r.length*from)); err != nil {
-		return nil, fmt.Errorf("read rows: %w", err)
-	}
-	rows := make([][]uint32, to-from)
-	for i := range rows {
-		for k := range r.length {
-			v := binary.LittleEndian.Uint32(raw[4*(i*r.length+k):])
-			if v == ^uint32(0) {
-				break
+	rows := make([][]uint32, 0, to-from)
+	for from < to {
+		first := from - from%r.shard // of the file
+		end := min(to, first+r.shard)
+		raw, err := readAt(shardFile(r.dir, r.name, from/r.shard), 4*int64(r.length)*int64(from-first), 4*r.length*(end-from))
+		if err != nil {
+			return nil, fmt.Errorf("read rows: %w", err)
+		}
+		for ; from < end; from++ {
+			var row []uint32
+			for range r.length {
+				v := binary.LittleEndian.Uint32(raw)
+				raw = raw[4:]
+				if v != ^uint32(0) { // else padding
+					row = append(row, v)
+				}
 			}
-			rows[i] = append(rows[i], v)
+			rows = append(rows, row)
 		}
 	}
 	return rows, nil
+}
+
+// readAt reads n bytes of a file.
+func readAt(path string, offset int64, n int) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	raw := make([]byte, n)
+	_, err = f.ReadAt(raw, offset)
+	return raw, err
 }
 
 // Masking turns rows into examples of a language model. The draws are a function

@@ -160,8 +160,11 @@ func TestPackedLoaderShowsEachRowOnce(t *testing.T) {
 	for i := range n {
 		raw = append(raw, byte(i), byte(i>>8), 0, 0, 0xff, 0xff, 0xff, 0xff)
 	}
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "train.ids"), raw, 0o600))
-	rows := &PackedRows{path: filepath.Join(dir, "train.ids"), name: "train", n: n, length: 2}
+	const shard = 1000 // rows of a file
+	for i := 0; i*shard < n; i++ {
+		require.NoError(t, os.WriteFile(shardFile(dir, "train", i), raw[8*i*shard:8*min(n, (i+1)*shard)], 0o600))
+	}
+	rows := &PackedRows{dir: dir, name: "train", n: n, length: 2, shard: shard}
 	l := &PackedLoader{Rows: rows, Masking: &Masking{Plan: recipe.PretrainPlan{Mask: "token", Share: 0.5}, Seed: 1, Mask: 1, Pieces: 5000}, Size: 32, Shuffle: true}
 	var epochs [][]int
 	for epoch := range 2 {
@@ -267,7 +270,7 @@ func TestPackMemory(t *testing.T) {
 			}
 		}
 	}()
-	p, ds, err := Pack(t.Context(), PackRequest{Files: []string{f.Name()}, Plan: plan, Tokenizer: tok, Length: 128, Home: t.TempDir()})
+	p, ds, err := Pack(t.Context(), PackRequest{Files: []string{f.Name()}, Plan: plan, Tokenizer: tok, Length: 128, Home: t.TempDir(), shard: 3 << 20})
 	require.NoError(t, err)
 	require.NoError(t, ds.Err())
 	l := &PackedLoader{Rows: p.Train, Masking: &Masking{Plan: plan.Pretrain, Mask: 4, Pieces: tok.VocabSize()}, Size: 32, Shuffle: true}

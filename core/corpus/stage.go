@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"github.com/islm-dev/islm/core/recipe"
 	"github.com/islm-dev/islm/core/token"
@@ -92,6 +94,7 @@ func (c *Corpus) Build(ctx context.Context, req BuildRequest) (*Set, error) {
 	}
 	dir := ""
 	if req.Home != "" {
+		sweep(req.Home)
 		dir = filepath.Join(req.Home, digest)
 		set, err := openSet(dir)
 		if err == nil {
@@ -160,6 +163,39 @@ func (s *Set) save(home, dir string) error {
 		return fmt.Errorf("finish the corpus stage: %w", err)
 	}
 	return nil
+}
+
+// abandoned is how long nothing was written to an unfinished stage that its process
+// left behind: a living one writes all the time.
+const abandoned = 24 * time.Hour
+
+// sweep removes what killed processes left among the stages of a folder. What cannot
+// be removed stays: only space is lost.
+func sweep(home string) {
+	entries, err := os.ReadDir(home)
+	if err != nil {
+		return // there are no stages yet
+	}
+	for _, e := range entries {
+		dir, fresh := filepath.Join(home, e.Name()), false
+		if !strings.HasSuffix(dir, ".tmp") {
+			continue
+		}
+		err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			info, err := d.Info()
+			if err == nil && time.Since(info.ModTime()) < abandoned {
+				fresh = true
+				return fs.SkipAll
+			}
+			return err
+		})
+		if err == nil && !fresh {
+			_ = os.RemoveAll(dir)
+		}
+	}
 }
 
 func openSet(dir string) (*Set, error) {

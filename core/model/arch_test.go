@@ -175,15 +175,22 @@ func TestParityOfArchitectures(t *testing.T) {
 	if python == "" {
 		t.Skip("set ISLM_PARITY_PY to a Python with transformers, or run make parity")
 	}
-	names := append([]string{"bert", "untied"}, archCases...)
+	const narrow = "narrow-" // a student of half the width
+	names := append([]string{"bert", "untied", narrow + "gpt2", narrow + "gpt2-label", narrow + "distilbert-label", narrow + "albert-label", narrow + "llama-label", narrow + "llama3"}, archCases...)
 	var raw [][]fixtureRow
 	want := make([][][]float32, len(names))
 	args := []string{filepath.Join("..", "..", "scripts", "parity", "load_model.py")}
 	for i, name := range names {
-		from, dir := "testdata/lm/"+name, t.TempDir()
+		base, cut := strings.CutPrefix(name, narrow)
+		from, dir := "testdata/lm/"+base, t.TempDir()
 		heads, _ := hf.ReadHeads(from)
+		if cut {
+			student := t.TempDir()
+			require.Empty(t, hf.Cut{Hidden: 8}.Write(from, student))
+			from = student
+		}
 		inTorch(t, func() {
-			f := loadFixture(t, "lm/"+name, archTarget)
+			f := loadFixture(t, "lm/"+base, archTarget)
 			m := mustLoad(t, from, heads.Heads, Options{Trained: true})
 			defer m.Close()
 			torch.NoGrad(func() {

@@ -325,25 +325,7 @@ func element(dtype string) (read func([]byte) float32, bytes int, err error) {
 	case "BF16":
 		return func(b []byte) float32 { return math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16) }, 2, nil
 	case "F16":
-		return func(b []byte) float32 { return half(binary.LittleEndian.Uint16(b)) }, 2, nil
+		return func(b []byte) float32 { return safetensors.Half(binary.LittleEndian.Uint16(b)) }, 2, nil
 	}
 	return nil, 0, fmt.Errorf("embeddings of type %s cannot be resized", dtype)
-}
-
-// half is the value of an IEEE 754 binary16.
-func half(h uint16) float32 {
-	sign, exp, frac := float64(1), int(h>>10&31), float64(h&1023)
-	if h>>15 == 1 {
-		sign = -1
-	}
-	switch exp {
-	case 0:
-		return float32(sign * math.Ldexp(frac, -24))
-	case 31:
-		if frac != 0 {
-			return float32(math.NaN())
-		}
-		return float32(sign * math.Inf(1))
-	}
-	return float32(sign * math.Ldexp(1024+frac, exp-25))
 }

@@ -135,9 +135,3 @@ func TestTransfer(t *testing.T) {
 	require.Equal(t, []int32{id("##gear"), id("##s")}, rows[7].From)
 	require.Empty(t, rows[8].From)
 }
-
-func TestHalf(t *testing.T) {
-	for bits, want := range map[uint16]float32{0x3c00: 1, 0xc000: -2, 0x3555: 0.33325195, 0x0001: 5.9604645e-08, 0x7bff: 65504, 0x8000: 0} {
-		require.Equal(t, want, half(bits))
-	}
-}

@@ -6,22 +6,21 @@ import "fmt"
 // weights (Lan et al. 2020, "ALBERT: A Lite BERT").
 func encoderAlbert(c *Config) []Tensor {
 	h, inter, e := int64(c.HiddenSize), int64(c.Intermediate), int64(c.EmbeddingSize)
-	out := []Tensor{
-		{Name: "embeddings.word_embeddings.weight", Shape: []int64{int64(c.VocabSize), e}},
-		{Name: "embeddings.position_embeddings.weight", Shape: []int64{int64(c.MaxPositions), e}},
-		{Name: "embeddings.token_type_embeddings.weight", Shape: []int64{int64(c.TypeVocab), e}},
-	}
-	out = norm(out, "embeddings.LayerNorm", e)
-	out = dense(out, "encoder.embedding_hidden_mapping_in", h, e)
+	out := table(nil, "embeddings.word_embeddings", "--", c.VocabSize, c.EmbeddingSize)
+	out = table(out, "embeddings.position_embeddings", "--", c.MaxPositions, c.EmbeddingSize)
+	out = table(out, "embeddings.token_type_embeddings", "--", c.TypeVocab, c.EmbeddingSize)
+	out = norm(out, "embeddings.LayerNorm", "-", e)
+	out = dense(out, "encoder.embedding_hidden_mapping_in", "h-", h, e)
 	for g := range c.Groups {
 		layer := fmt.Sprintf("encoder.albert_layer_groups.%d.albert_layers.0.", g)
-		out = norm(out, layer+"full_layer_layer_norm", h)
-		for _, part := range []string{"query", "key", "value", "dense"} {
-			out = dense(out, layer+"attention."+part, h, h)
-		}
-		out = norm(out, layer+"attention.LayerNorm", h)
-		out = dense(out, layer+"ffn", inter, h)
-		out = dense(out, layer+"ffn_output", h, inter)
+		out = norm(out, layer+"full_layer_layer_norm", "h", h)
+		out = dense(out, layer+"attention.query", "qh", h, h)
+		out = dense(out, layer+"attention.key", "kh", h, h)
+		out = dense(out, layer+"attention.value", "kh", h, h)
+		out = dense(out, layer+"attention.dense", "hq", h, h)
+		out = norm(out, layer+"attention.LayerNorm", "h", h)
+		out = dense(out, layer+"ffn", "fh", inter, h)
+		out = dense(out, layer+"ffn_output", "hf", h, inter)
 	}
 	return out
 }
@@ -29,10 +28,10 @@ func encoderAlbert(c *Config) []Tensor {
 func lmAlbert(c *Config) []Tensor {
 	e, v := int64(c.EmbeddingSize), int64(c.VocabSize)
 	out := []Tensor{{Name: albertLM + "bias", Shape: []int64{v}}}
-	out = norm(out, albertLM+"LayerNorm", e)
-	out = dense(out, albertLM+"dense", e, int64(c.HiddenSize))
+	out = norm(out, albertLM+"LayerNorm", "-", e)
+	out = dense(out, albertLM+"dense", "-h", e, int64(c.HiddenSize))
 	if !c.TieWords {
-		out = append(out, Tensor{Name: albertLM + "decoder.weight", Shape: []int64{v, e}})
+		out = table(out, albertLM+"decoder", "--", c.VocabSize, c.EmbeddingSize)
 	}
 	return out
 }

@@ -127,21 +127,15 @@ func (c *Config) HeadWeights(tokens bool, k int64) []Tensor {
 	h := int64(c.HiddenSize)
 	switch {
 	case tokens && c.ModelType == "llama":
-		return []Tensor{{Name: "score.weight", Shape: []int64{k, h}}, {Name: ScoreBias, Shape: []int64{k}}}
+		return dense(nil, "score", "-h", k, h)
 	case tokens || !c.OwnHeads() && !c.Causal():
-		return []Tensor{{Name: "classifier.weight", Shape: []int64{k, h}}, {Name: "classifier.bias", Shape: []int64{k}}}
+		return dense(nil, "classifier", "-h", k, h)
 	case c.ModelType == "distilbert":
-		return []Tensor{
-			{Name: "pre_classifier.weight", Shape: []int64{h, h}}, {Name: "pre_classifier.bias", Shape: []int64{h}},
-			{Name: "classifier.weight", Shape: []int64{k, h}}, {Name: "classifier.bias", Shape: []int64{k}},
-		}
+		return dense(dense(nil, "pre_classifier", "hh", h, h), "classifier", "-h", k, h)
 	case c.Causal():
-		return []Tensor{{Name: "score.weight", Shape: []int64{k, h}}}
+		return table(nil, "score", "-h", int(k), c.HiddenSize)
 	}
-	return []Tensor{
-		{Name: "classifier.dense.weight", Shape: []int64{h, h}}, {Name: "classifier.dense.bias", Shape: []int64{h}},
-		{Name: "classifier.out_proj.weight", Shape: []int64{k, h}}, {Name: "classifier.out_proj.bias", Shape: []int64{k}},
-	}
+	return dense(dense(nil, "classifier.dense", "hh", h, h), "classifier.out_proj", "-h", k, h)
 }
 
 // ScoreBias is the bias of a causal model's classifier, which …ForSequenceClassification
@@ -156,29 +150,20 @@ func bertParts() []string { return []string{"embeddings", "encoder", "pooler"} }
 
 func encoderBert(c *Config) []Tensor {
 	h, inter := int64(c.HiddenSize), int64(c.Intermediate)
-	out := []Tensor{
-		{Name: "embeddings.word_embeddings.weight", Shape: []int64{int64(c.VocabSize), h}},
-		{Name: "embeddings.position_embeddings.weight", Shape: []int64{int64(c.MaxPositions + c.FirstPosition), h}},
-		{Name: "embeddings.token_type_embeddings.weight", Shape: []int64{int64(c.TypeVocab), h}},
-		{Name: "embeddings.LayerNorm.weight", Shape: []int64{h}},
-		{Name: "embeddings.LayerNorm.bias", Shape: []int64{h}},
-	}
+	out := table(nil, "embeddings.word_embeddings", "-h", c.VocabSize, c.HiddenSize)
+	out = table(out, "embeddings.position_embeddings", "-h", c.MaxPositions+c.FirstPosition, c.HiddenSize)
+	out = table(out, "embeddings.token_type_embeddings", "-h", c.TypeVocab, c.HiddenSize)
+	out = norm(out, "embeddings.LayerNorm", "h", h)
 	for i := range c.Layers {
 		layer := fmt.Sprintf("encoder.layer.%d.", i)
-		for _, part := range []struct {
-			name    string
-			out, in int64
-		}{
-			{"attention.self.query", h, h}, {"attention.self.key", h, h}, {"attention.self.value", h, h},
-			{"attention.output.dense", h, h}, {"attention.output.LayerNorm", h, 0},
-			{"intermediate.dense", inter, h}, {"output.dense", h, inter}, {"output.LayerNorm", h, 0},
-		} {
-			shape := []int64{part.out, part.in}
-			if part.in == 0 {
-				shape = shape[:1]
-			}
-			out = append(out, Tensor{Name: layer + part.name + ".weight", Shape: shape}, Tensor{Name: layer + part.name + ".bias", Shape: []int64{part.out}})
-		}
+		out = dense(out, layer+"attention.self.query", "qh", h, h)
+		out = dense(out, layer+"attention.self.key", "kh", h, h)
+		out = dense(out, layer+"attention.self.value", "kh", h, h)
+		out = dense(out, layer+"attention.output.dense", "hq", h, h)
+		out = norm(out, layer+"attention.output.LayerNorm", "h", h)
+		out = dense(out, layer+"intermediate.dense", "fh", inter, h)
+		out = dense(out, layer+"output.dense", "hf", h, inter)
+		out = norm(out, layer+"output.LayerNorm", "h", h)
 	}
 	return out
 }
@@ -187,27 +172,22 @@ func encoderBert(c *Config) []Tensor {
 // the file as [in, out].
 func encoderGPT2(c *Config) []Tensor {
 	h, inter := int64(c.HiddenSize), int64(c.Intermediate)
-	out := []Tensor{
-		{Name: "wte.weight", Shape: []int64{int64(c.VocabSize), h}},
-		{Name: "wpe.weight", Shape: []int64{int64(c.MaxPositions), h}},
-	}
-	norm := func(name string) {
-		out = append(out, Tensor{Name: name + ".weight", Shape: []int64{h}}, Tensor{Name: name + ".bias", Shape: []int64{h}})
-	}
-	conv := func(name string, to, from int64) {
-		out = append(out, Tensor{Name: name + ".weight", Shape: []int64{to, from}, Transposed: true}, Tensor{Name: name + ".bias", Shape: []int64{to}})
+	out := table(nil, "wte", "-h", c.VocabSize, c.HiddenSize)
+	out = table(out, "wpe", "-h", c.MaxPositions, c.HiddenSize)
+	conv := func(name, axes string, to, from int64) {
+		out = dense(out, name, axes, to, from)
+		out[len(out)-2].Transposed = true
 	}
 	for i := range c.Layers {
 		layer := fmt.Sprintf("h.%d.", i)
-		norm(layer + "ln_1")
-		conv(layer+"attn.c_attn", 3*h, h)
-		conv(layer+"attn.c_proj", h, h)
-		norm(layer + "ln_2")
-		conv(layer+"mlp.c_fc", inter, h)
-		conv(layer+"mlp.c_proj", h, inter)
+		out = norm(out, layer+"ln_1", "h", h)
+		conv(layer+"attn.c_attn", "ch", 3*h, h)
+		conv(layer+"attn.c_proj", "hq", h, h)
+		out = norm(out, layer+"ln_2", "h", h)
+		conv(layer+"mlp.c_fc", "fh", inter, h)
+		conv(layer+"mlp.c_proj", "hf", h, inter)
 	}
-	norm("ln_f")
-	return out
+	return norm(out, "ln_f", "h", h)
 }
 
 // Beginnings of the names of language-model heads.
@@ -240,15 +220,12 @@ func lmRoberta(c *Config) []Tensor {
 }
 
 // transformed is a head that transforms a vector before it decodes it.
-func transformed(c *Config, dense, norm, at string) []Tensor {
+func transformed(c *Config, transform, after, at string) []Tensor {
 	h, v := int64(c.HiddenSize), int64(c.VocabSize)
-	out := []Tensor{
-		{Name: dense + ".weight", Shape: []int64{h, h}}, {Name: dense + ".bias", Shape: []int64{h}},
-		{Name: norm + ".weight", Shape: []int64{h}}, {Name: norm + ".bias", Shape: []int64{h}},
-		{Name: at + "bias", Shape: []int64{v}},
-	}
+	out := norm(dense(nil, transform, "hh", h, h), after, "h", h)
+	out = append(out, Tensor{Name: at + "bias", Shape: []int64{v}})
 	if !c.TieWords {
-		out = append(out, Tensor{Name: at + "decoder.weight", Shape: []int64{v, h}})
+		out = table(out, at+"decoder", "-h", c.VocabSize, c.HiddenSize)
 	}
 	return out
 }
@@ -258,7 +235,7 @@ func lmTied(c *Config) []Tensor {
 	if c.TieWords {
 		return nil
 	}
-	return []Tensor{{Name: PlainLM + "weight", Shape: []int64{int64(c.VocabSize), int64(c.HiddenSize)}}}
+	return table(nil, strings.TrimSuffix(PlainLM, "."), "-h", c.VocabSize, c.HiddenSize)
 }
 
 func readBert(p *parser, c *Config) {

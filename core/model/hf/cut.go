@@ -22,7 +22,7 @@ import (
 type Cut struct {
 	Layers       []int  // from 0, in order; empty = all
 	Hidden       int    // width; 0 = as it is
-	Heads        int    // attention heads; 0 = as many as keep their size
+	Heads        int    // attention heads, of queries; 0 = in proportion to Hidden, which keeps their size
 	Intermediate int    // of the feed-forward layers; 0 = in proportion to Hidden
 	Scratch      bool   // keep the shape alone: random weights
 	Vocab        *Vocab // of Scratch; nil = as large as it is
@@ -61,7 +61,8 @@ func (v *Vocab) apply(c *Config) error {
 //
 // Of the width the weightiest units are kept, by the sum of squares of all
 // weights that read or write them; of attention heads and feed-forward units, the
-// weightiest of each layer. Random weights are normal(0, initializer_range),
+// weightiest of each layer, where heads of queries that share one of keys and values
+// stay or go together. Random weights are normal(0, initializer_range),
 // biases 0 and LayerNorms 1, a function of seed and name.
 func (c Cut) Write(from, to string) (diags sdk.Diagnostics) {
 	cfg, diags := ReadConfig(from)
@@ -116,14 +117,9 @@ func (c Cut) Write(from, to string) (diags sdk.Diagnostics) {
 func (c *Cut) shape(cfg *Config) (*Config, error) {
 	small := cfg.Clone()
 	if len(c.Layers) == 0 {
-		for i := range cfg.Layers {
-			c.Layers = append(c.Layers, i)
-		}
+		c.Layers = allLayers(cfg)
 	}
-	if cfg.KeyHeads > 0 && (c.Hidden > 0 || c.Heads > 0) {
-		return nil, fmt.Errorf("a model of type %s has no narrower student: choose student.layers alone", cfg.ModelType)
-	}
-	if cfg.Groups > 0 && !c.Scratch && len(c.Layers) < cfg.Layers {
+	if cfg.Groups > 0 && !c.Scratch && !slices.Equal(c.Layers, allLayers(cfg)) {
 		return nil, fmt.Errorf("the layers of a %s share their weights: there are none to choose from", cfg.ModelType)
 	}
 	for _, l := range c.Layers {
@@ -132,20 +128,14 @@ func (c *Cut) shape(cfg *Config) (*Config, error) {
 		}
 	}
 	small.Layers = len(c.Layers)
-	size := cfg.HiddenSize / cfg.Heads
 	if c.Hidden > 0 {
 		small.HiddenSize = c.Hidden
 	}
-	switch {
-	case c.Heads > 0:
-		small.Heads = c.Heads
-	case small.HiddenSize%size == 0:
-		small.Heads = small.HiddenSize / size
-	default:
-		return nil, fmt.Errorf("student.hidden %d is no multiple of the teacher's head size %d: set student.heads, with student.from=scratch", small.HiddenSize, size)
+	if cfg.Groups == 0 { // ALBERT's embeddings stay as narrow as they are
+		small.EmbeddingSize = small.HiddenSize
 	}
-	if small.HiddenSize%small.Heads != 0 {
-		return nil, fmt.Errorf("student.hidden %d is no multiple of student.heads %d", small.HiddenSize, small.Heads)
+	if err := c.heads(cfg, small); err != nil {
+		return nil, err
 	}
 	switch {
 	case c.Intermediate > 0:
@@ -163,13 +153,92 @@ func (c *Cut) shape(cfg *Config) (*Config, error) {
 	if small.HiddenSize > cfg.HiddenSize || small.Intermediate > cfg.Intermediate {
 		return nil, fmt.Errorf("the student is wider (%d, %d) than the teacher (%d, %d): set student.from=scratch", small.HiddenSize, small.Intermediate, cfg.HiddenSize, cfg.Intermediate)
 	}
-	if narrower := small.HiddenSize != cfg.HiddenSize || small.Intermediate != cfg.Intermediate; narrower && !slices.Contains([]string{"bert", "roberta", "xlm-roberta"}, cfg.ModelType) {
-		return nil, fmt.Errorf("teachers of type %s can be cut by layers only, not by width: bert, roberta and xlm-roberta can", cfg.ModelType)
+	if size := cfg.headSize(); small.headSize() != size {
+		return nil, fmt.Errorf("the student's attention heads have the size %d, the teacher's %d: set student.heads to %d, or student.from=scratch", small.headSize(), size, small.HiddenSize/size)
 	}
-	if small.HiddenSize/small.Heads != size {
-		return nil, fmt.Errorf("the student's attention heads have the size %d, the teacher's %d: set student.heads to %d, or student.from=scratch", small.HiddenSize/small.Heads, size, small.HiddenSize/size)
+	if small.Heads > cfg.Heads {
+		return nil, fmt.Errorf("the student has %d attention heads, the teacher %d: set student.from=scratch", small.Heads, cfg.Heads)
 	}
 	return small, nil
+}
+
+// heads sets the attention heads of the smaller config. They make up the width,
+// except where the config names their size.
+func (c *Cut) heads(cfg, small *Config) error {
+	size := cfg.headSize()
+	switch {
+	case c.Heads > 0:
+		small.Heads = c.Heads
+	case cfg.Heads*small.HiddenSize%cfg.HiddenSize == 0:
+		small.Heads = cfg.Heads * small.HiddenSize / cfg.HiddenSize
+	case cfg.KeyHeads > 0:
+		return fmt.Errorf("student.hidden %d is in no proportion to the teacher's %d attention heads on a width of %d: set student.heads", small.HiddenSize, cfg.Heads, cfg.HiddenSize)
+	default:
+		return fmt.Errorf("student.hidden %d is no multiple of the teacher's head size %d: set student.heads, with student.from=scratch", small.HiddenSize, size)
+	}
+	if cfg.KeyHeads == 0 {
+		if small.HiddenSize%small.Heads != 0 {
+			return fmt.Errorf("student.hidden %d is no multiple of student.heads %d", small.HiddenSize, small.Heads)
+		}
+		return nil
+	}
+	share := cfg.Heads / cfg.KeyHeads
+	if small.Heads%share != 0 {
+		return fmt.Errorf("%d attention heads are no multiple of %d, the heads of the teacher that share one of keys and values: set student.heads to a multiple of it", small.Heads, share)
+	}
+	small.KeyHeads = small.Heads / share
+	if c.Scratch && c.Heads > 0 {
+		if small.HeadSize = small.HiddenSize / small.Heads; small.HeadSize*small.Heads != small.HiddenSize || small.HeadSize%2 != 0 {
+			return fmt.Errorf("student.heads %d do not cut student.hidden %d into heads of an even size, as rotary positions want them", small.Heads, small.HiddenSize)
+		}
+	}
+	return nil
+}
+
+func allLayers(cfg *Config) (all []int) {
+	for i := range cfg.Layers {
+		all = append(all, i)
+	}
+	return all
+}
+
+// headSize is the width of an attention head.
+func (c *Config) headSize() int {
+	if c.HeadSize > 0 {
+		return c.HeadSize
+	}
+	return c.HiddenSize / c.Heads
+}
+
+// keyHeads is the number of heads of keys and values.
+func (c *Config) keyHeads() int {
+	if c.KeyHeads > 0 {
+		return c.KeyHeads
+	}
+	return c.Heads
+}
+
+// axes gives what each dimension of a weight counts, as the file holds it, by the
+// names of the architecture: of the encoder and of all heads that transformers has
+// for it.
+func (c *Config) axes() map[string]string {
+	untied := c.Clone()
+	untied.TieWords = false // a file may hold a tied decoder too
+	heads := dense(nil, strings.TrimSuffix(Answers, "."), "-h", 2, int64(c.HiddenSize))
+	for _, name := range []string{"cls.seq_relationship", "sop_classifier.classifier"} { // of pre-training
+		heads = dense(heads, name, "-h", 2, int64(c.HiddenSize))
+	}
+	out := map[string]string{}
+	for _, t := range slices.Concat(c.Encoder(), c.Pooler(), untied.LMHead(), c.HeadWeights(true, 1), c.HeadWeights(false, 1), heads) {
+		switch {
+		case t.Axes == "":
+		case t.Transposed:
+			out[t.Name] = t.Axes[1:] + t.Axes[:1]
+		default:
+			out[t.Name] = t.Axes
+		}
+	}
+	return out
 }
 
 // cutter makes the weights of one Cut.
@@ -179,46 +248,88 @@ type cutter struct {
 	find     func(string) (Weight, bool)
 	names    []string
 
-	hidden []int         // units kept
-	inner  map[int][]int // by layer: units of attention heads
-	inter  map[int][]int // by layer: units of the feed-forward layer
+	narrow bool
+	axes   map[string]string // of the teacher
+	kept   map[part][]int    // which places of a dimension
 }
 
-// axes says which kind of unit each axis of a weight counts: h the width, a
-// attention heads, f the feed-forward layer, "-" anything else.
-func axes(name string, dims int) string {
-	bias := strings.HasSuffix(name, ".bias") || dims == 1
-	pick := func(two, one string) string {
-		if bias {
-			return one
-		}
-		return two
+// part is a kind of dimension in a layer; the layer of the width, which all share,
+// is -1.
+type part struct {
+	axis  byte
+	layer int
+}
+
+// partOf is the part that a dimension of a weight is.
+func partOf(axis byte, layer int) part {
+	if axis == axisHidden {
+		layer = -1
 	}
+	return part{axis, layer}
+}
+
+// places is the size of a dimension; -1 = any.
+func (k *cutter) places(axis byte) int {
+	size := k.from.headSize()
+	switch axis {
+	case axisHidden:
+		return k.from.HiddenSize
+	case axisQueries:
+		return k.from.Heads * size
+	case axisKeys:
+		return k.from.keyHeads() * size
+	case axisFused:
+		return (k.from.Heads + 2*k.from.keyHeads()) * size
+	case axisInner:
+		return k.from.Intermediate
+	}
+	return -1
+}
+
+// unit is what a place of a dimension belongs to: a unit of the width or of the
+// feed-forward layer, or a head of keys with the heads of queries that share it.
+func (k *cutter) unit(axis byte, at int) int {
+	size := k.from.headSize()
+	queries, keys := k.from.Heads*size, k.from.keyHeads()*size
 	switch {
-	case strings.Contains(name, "LayerNorm"), strings.HasPrefix(name, PlainLM+"layer_norm"):
-		return "h"
-	case strings.Contains(name, "attention.self."):
-		return pick("ah", "a")
-	case strings.Contains(name, "attention.output.dense"):
-		return pick("ha", "h")
-	case strings.Contains(name, "intermediate.dense"):
-		return pick("fh", "f")
-	case strings.Contains(name, ".output.dense"):
-		return pick("hf", "h")
-	case strings.Contains(name, "pooler.dense"), strings.Contains(name, "classifier.dense"), strings.HasPrefix(name, PlainLM+"dense"), strings.HasPrefix(name, BertLM+"transform.dense"):
-		return pick("hh", "h")
-	case strings.Contains(name, "embeddings."), strings.HasSuffix(name, "classifier.weight"), strings.HasSuffix(name, "classifier.out_proj.weight"),
-		name == PlainLM+"decoder.weight", name == BertLM+"decoder.weight":
-		return pick("-h", "-")
+	case axis == axisFused && at >= queries:
+		return (at - queries) % keys / size
+	case axis == axisQueries, axis == axisFused:
+		return at * k.from.keyHeads() / queries
+	case axis == axisKeys:
+		return at / size
 	}
-	return pick("--", "-")
+	return at
 }
 
-// layerOf splits the name of a layer's weight at its number.
+// axesOf gives the axes of a weight and checks its shape against them. The name is
+// the architecture's, in islm/ behind the head's.
+func (k *cutter) axesOf(name string, x Weight) (string, error) {
+	axes, ok := k.axes[name]
+	for rest := name; !ok && rest != ""; {
+		_, rest, _ = strings.Cut(rest, ".")
+		axes, ok = k.axes[rest]
+	}
+	if !ok {
+		return strings.Repeat(string(axisOther), len(x.Shape)), nil
+	}
+	if len(axes) != len(x.Shape) {
+		return "", fmt.Errorf("%s has the shape %v, %d dimensions are expected", x.Key, x.Shape, len(axes))
+	}
+	for i, n := range x.Shape {
+		if want := k.places(axes[i]); want >= 0 && int(n) != want {
+			return "", fmt.Errorf("%s has the shape %v, config.json makes dimension %d of it %d", x.Key, x.Shape, i+1, want)
+		}
+	}
+	return axes, nil
+}
+
+// layerOf splits the name of a layer's weight at its number; in ALBERT that of the
+// group whose layers share it.
 func layerOf(name string) (before string, layer int, after string) {
 	parts := strings.Split(name, ".")
 	for i := 1; i+1 < len(parts); i++ {
-		if !slices.Contains([]string{"layer", "layers", "h", "block"}, parts[i-1]) {
+		if !slices.Contains([]string{"layer", "layers", "h", "block", "albert_layer_groups"}, parts[i-1]) {
 			continue
 		}
 		if n, err := strconv.Atoi(parts[i]); err == nil {
@@ -228,51 +339,77 @@ func layerOf(name string) (before string, layer int, after string) {
 	return name, -1, ""
 }
 
-// choose ranks the units.
+// choose ranks the units and keeps the heaviest.
 func (k *cutter) choose() error {
-	if k.cut.Scratch || k.to.HiddenSize == k.from.HiddenSize && k.to.Intermediate == k.from.Intermediate {
+	f, t := k.from, k.to
+	k.narrow = !k.cut.Scratch && (t.HiddenSize != f.HiddenSize || t.Intermediate != f.Intermediate || t.Heads != f.Heads)
+	if !k.narrow {
 		return nil
 	}
-	hidden := make([]float64, k.from.HiddenSize)
-	heads, inter := map[int][]float64{}, map[int][]float64{}
-	size := k.from.HiddenSize / k.from.Heads
+	k.axes = f.axes()
+	// Of heads the queries' axis stands for all.
+	of := func(axis byte, layer int) part {
+		if axis == axisKeys || axis == axisFused {
+			axis = axisQueries
+		}
+		return partOf(axis, layer)
+	}
+	weight := map[part][]float64{}
+	units := map[byte]int{axisHidden: f.HiddenSize, axisQueries: f.keyHeads(), axisInner: f.Intermediate}
+	most := map[byte]int{axisHidden: t.HiddenSize, axisQueries: t.keyHeads(), axisInner: t.Intermediate}
 	for _, name := range k.names {
 		x, _ := k.find(name)
 		_, layer, _ := layerOf(name)
 		if layer >= 0 && !slices.Contains(k.cut.Layers, layer) || len(x.Shape) != 2 {
 			continue
 		}
+		axes, err := k.axesOf(name, x)
+		if err != nil {
+			return err
+		}
+		var to [2][]float64
+		var unit [2][]int // of each place
+		for a := range to {
+			if axes[a] == axisOther {
+				continue
+			}
+			p := of(axes[a], layer)
+			if weight[p] == nil {
+				weight[p] = make([]float64, units[p.axis])
+			}
+			to[a] = weight[p]
+			for at := range int(x.Shape[a]) {
+				unit[a] = append(unit[a], k.unit(axes[a], at))
+			}
+		}
 		values, err := floats(x)
 		if err != nil {
 			return err
 		}
-		kinds := axes(name, 2)
-		if heads[layer] == nil && layer >= 0 {
-			heads[layer], inter[layer] = make([]float64, k.from.Heads), make([]float64, k.from.Intermediate)
-		}
 		columns := int(x.Shape[1])
 		for i, v := range values {
 			for a, at := range [2]int{i / columns, i % columns} {
-				switch kinds[a] {
-				case 'h':
-					hidden[at] += float64(v) * float64(v)
-				case 'a':
-					heads[layer][at/size] += float64(v) * float64(v)
-				case 'f':
-					inter[layer][at] += float64(v) * float64(v)
+				if to[a] != nil {
+					to[a][unit[a][at]] += float64(v) * float64(v)
 				}
 			}
 		}
 	}
-	k.hidden = heaviest(hidden, k.to.HiddenSize)
-	k.inner, k.inter = map[int][]int{}, map[int][]int{}
-	for layer := range heads {
-		for _, h := range heaviest(heads[layer], k.to.Heads) {
-			for i := range size {
-				k.inner[layer] = append(k.inner[layer], h*size+i)
+	k.kept = map[part][]int{}
+	for p, w := range weight {
+		best := heaviest(w, most[p.axis])
+		axes := []byte{p.axis}
+		if p.axis == axisQueries {
+			axes = []byte{axisQueries, axisKeys, axisFused}
+		}
+		for _, axis := range axes {
+			for at := range k.places(axis) {
+				if _, ok := slices.BinarySearch(best, k.unit(axis, at)); ok {
+					q := partOf(axis, p.layer)
+					k.kept[q] = append(k.kept[q], at)
+				}
 			}
 		}
-		k.inter[layer] = heaviest(inter[layer], k.to.Intermediate)
 	}
 	return nil
 }
@@ -298,8 +435,8 @@ func (k *cutter) entries() ([]safetensors.Entry, error) {
 	for _, name := range k.names {
 		x, _ := k.find(name)
 		before, layer, after := layerOf(name)
-		if layer < 0 {
-			e, err := k.slice(name, name, -1, x)
+		if layer < 0 || k.from.Groups > 0 {
+			e, err := k.slice(name, name, layer, x)
 			if err != nil {
 				return nil, err
 			}
@@ -320,47 +457,48 @@ func (k *cutter) entries() ([]safetensors.Entry, error) {
 	return out, nil
 }
 
-// slice keeps the chosen units of a weight.
+// slice keeps the chosen units of a weight, which is read when it is written.
 func (k *cutter) slice(to, name string, layer int, x Weight) (safetensors.Entry, error) {
-	if k.hidden == nil {
+	if !k.narrow || len(x.Shape) == 0 {
 		return safetensors.Entry{Name: to, DType: x.DType, Shape: x.Shape, Fill: x.Read}, nil
 	}
-	values, err := floats(x)
+	axes, err := k.axesOf(name, x)
 	if err != nil {
 		return safetensors.Entry{}, err
 	}
-	kinds := axes(name, len(x.Shape))
-	keep := make([][]int, len(x.Shape))
+	keep, shape := make([][]int, len(axes)), make([]int64, len(axes))
 	for a, n := range x.Shape {
-		switch kind := kinds[min(a, len(kinds)-1)]; {
-		case kind == 'h' && int(n) == k.from.HiddenSize:
-			keep[a] = k.hidden
-		case kind == 'a':
-			keep[a] = k.inner[layer]
-		case kind == 'f':
-			keep[a] = k.inter[layer]
-		default:
+		if keep[a] = k.kept[partOf(axes[a], layer)]; keep[a] == nil {
 			for i := range int(n) {
 				keep[a] = append(keep[a], i)
 			}
 		}
+		shape[a] = int64(len(keep[a]))
 	}
-	rows, columns := []int{0}, keep[len(keep)-1]
-	if len(keep) == 2 {
-		rows = keep[0]
-	}
-	wide := int(x.Shape[len(x.Shape)-1])
-	data := make([]byte, 0, 4*len(rows)*len(columns))
-	for _, r := range rows {
-		for _, c := range columns {
-			data = binary.LittleEndian.AppendUint32(data, math.Float32bits(values[r*wide+c]))
+	fill := func() ([]byte, error) {
+		values, err := floats(x)
+		if err != nil {
+			return nil, err
 		}
+		rows, last := []int{0}, len(keep)-1
+		for a := range last {
+			var next []int
+			for _, r := range rows {
+				for _, i := range keep[a] {
+					next = append(next, r*int(x.Shape[a])+i)
+				}
+			}
+			rows = next
+		}
+		data := make([]byte, 0, 4*len(rows)*len(keep[last]))
+		for _, r := range rows {
+			for _, i := range keep[last] {
+				data = binary.LittleEndian.AppendUint32(data, math.Float32bits(values[r*int(x.Shape[last])+i]))
+			}
+		}
+		return data, nil
 	}
-	shape := []int64{int64(len(columns))}
-	if len(keep) == 2 {
-		shape = []int64{int64(len(rows)), int64(len(columns))}
-	}
-	return safetensors.Entry{Name: to, DType: "F32", Shape: shape, Data: data}, nil
+	return safetensors.Entry{Name: to, DType: "F32", Shape: shape, Fill: fill}, nil
 }
 
 // random makes the weights of a model that begins from nothing.
@@ -434,6 +572,8 @@ func floats(x Weight) ([]float32, error) {
 		switch x.DType {
 		case "F32":
 			out[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
+		case "F16":
+			out[i] = safetensors.Half(binary.LittleEndian.Uint16(data[2*i:]))
 		case "BF16":
 			out[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(data[2*i:])) << 16)
 		case "F64":

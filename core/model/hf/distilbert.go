@@ -6,30 +6,29 @@ import "fmt"
 // "DistilBERT, a distilled version of BERT").
 func encoderDistilBert(c *Config) []Tensor {
 	h, inter := int64(c.HiddenSize), int64(c.Intermediate)
-	out := []Tensor{
-		{Name: "embeddings.word_embeddings.weight", Shape: []int64{int64(c.VocabSize), h}},
-		{Name: "embeddings.position_embeddings.weight", Shape: []int64{int64(c.MaxPositions), h}},
-	}
-	out = norm(out, "embeddings.LayerNorm", h)
+	out := table(nil, "embeddings.word_embeddings", "-h", c.VocabSize, c.HiddenSize)
+	out = table(out, "embeddings.position_embeddings", "-h", c.MaxPositions, c.HiddenSize)
+	out = norm(out, "embeddings.LayerNorm", "h", h)
 	for i := range c.Layers {
 		layer := fmt.Sprintf("transformer.layer.%d.", i)
-		for _, part := range []string{"q_lin", "k_lin", "v_lin", "out_lin"} {
-			out = dense(out, layer+"attention."+part, h, h)
-		}
-		out = norm(out, layer+"sa_layer_norm", h)
-		out = dense(out, layer+"ffn.lin1", inter, h)
-		out = dense(out, layer+"ffn.lin2", h, inter)
-		out = norm(out, layer+"output_layer_norm", h)
+		out = dense(out, layer+"attention.q_lin", "qh", h, h)
+		out = dense(out, layer+"attention.k_lin", "kh", h, h)
+		out = dense(out, layer+"attention.v_lin", "kh", h, h)
+		out = dense(out, layer+"attention.out_lin", "hq", h, h)
+		out = norm(out, layer+"sa_layer_norm", "h", h)
+		out = dense(out, layer+"ffn.lin1", "fh", inter, h)
+		out = dense(out, layer+"ffn.lin2", "hf", h, inter)
+		out = norm(out, layer+"output_layer_norm", "h", h)
 	}
 	return out
 }
 
 func lmDistilBert(c *Config) []Tensor {
 	h, v := int64(c.HiddenSize), int64(c.VocabSize)
-	out := norm(dense(nil, distilLM+"transform", h, h), distilLM+"layer_norm", h)
+	out := norm(dense(nil, distilLM+"transform", "hh", h, h), distilLM+"layer_norm", "h", h)
 	out = append(out, Tensor{Name: distilLM + "projector.bias", Shape: []int64{v}})
 	if !c.TieWords {
-		out = append(out, Tensor{Name: distilLM + "projector.weight", Shape: []int64{v, h}})
+		out = table(out, distilLM+"projector", "-h", c.VocabSize, c.HiddenSize)
 	}
 	return out
 }
@@ -63,13 +62,4 @@ func writeDistilBert(c *Config, out map[string]any) {
 	out["attention_dropout"] = c.AttentionDropout
 	out["seq_classif_dropout"] = c.HeadDropout()
 	out["pad_token_id"] = c.PadTokenID
-}
-
-// dense and norm add the two weights of a linear map and of a LayerNorm.
-func dense(to []Tensor, name string, out, in int64) []Tensor {
-	return append(to, Tensor{Name: name + ".weight", Shape: []int64{out, in}}, Tensor{Name: name + ".bias", Shape: []int64{out}})
-}
-
-func norm(to []Tensor, name string, n int64) []Tensor {
-	return append(to, Tensor{Name: name + ".weight", Shape: []int64{n}}, Tensor{Name: name + ".bias", Shape: []int64{n}})
 }

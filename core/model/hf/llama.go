@@ -46,25 +46,30 @@ func (r Rope) Frequencies(size int) []float32 {
 func encoderLlama(c *Config) []Tensor {
 	h, inter := int64(c.HiddenSize), int64(c.Intermediate)
 	all, few := int64(c.Heads*c.HeadSize), int64(c.KeyHeads*c.HeadSize)
-	out := []Tensor{{Name: "embed_tokens.weight", Shape: []int64{int64(c.VocabSize), h}}}
-	add := func(name string, bias bool, to, from int64) {
-		out = append(out, Tensor{Name: name + ".weight", Shape: []int64{to, from}})
-		if bias {
-			out = append(out, Tensor{Name: name + ".bias", Shape: []int64{to}})
+	out := table(nil, "embed_tokens", "-h", c.VocabSize, c.HiddenSize)
+	add := func(name, axes string, bias bool, to, from int64) {
+		out = dense(out, name, axes, to, from)
+		if !bias {
+			out = out[:len(out)-1]
 		}
+	}
+	scale := func(name string) {
+		out = append(out, Tensor{Name: name + ".weight", Shape: []int64{h}, Axes: "h"})
 	}
 	for i := range c.Layers {
 		layer := fmt.Sprintf("layers.%d.", i)
-		add(layer+"self_attn.q_proj", c.AttentionBias, all, h)
-		add(layer+"self_attn.k_proj", c.AttentionBias, few, h)
-		add(layer+"self_attn.v_proj", c.AttentionBias, few, h)
-		add(layer+"self_attn.o_proj", c.AttentionBias, h, all)
-		add(layer+"mlp.gate_proj", c.FeedBias, inter, h)
-		add(layer+"mlp.up_proj", c.FeedBias, inter, h)
-		add(layer+"mlp.down_proj", c.FeedBias, h, inter)
-		out = append(out, Tensor{Name: layer + "input_layernorm.weight", Shape: []int64{h}}, Tensor{Name: layer + "post_attention_layernorm.weight", Shape: []int64{h}})
+		add(layer+"self_attn.q_proj", "qh", c.AttentionBias, all, h)
+		add(layer+"self_attn.k_proj", "kh", c.AttentionBias, few, h)
+		add(layer+"self_attn.v_proj", "kh", c.AttentionBias, few, h)
+		add(layer+"self_attn.o_proj", "hq", c.AttentionBias, h, all)
+		add(layer+"mlp.gate_proj", "fh", c.FeedBias, inter, h)
+		add(layer+"mlp.up_proj", "fh", c.FeedBias, inter, h)
+		add(layer+"mlp.down_proj", "hf", c.FeedBias, h, inter)
+		scale(layer + "input_layernorm")
+		scale(layer + "post_attention_layernorm")
 	}
-	return append(out, Tensor{Name: "norm.weight", Shape: []int64{h}})
+	scale("norm")
+	return out
 }
 
 func readLlama(p *parser, c *Config) {

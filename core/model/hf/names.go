@@ -10,7 +10,20 @@ type Tensor struct {
 	Name       string
 	Shape      []int64
 	Transposed bool // the file holds it with the two dimensions exchanged
+	// Axes says what each dimension of Shape counts, a letter each; "" = nothing that
+	// a model could have less of.
+	Axes string
 }
+
+// Letters of Tensor.Axes.
+const (
+	axisHidden  = 'h' // units of the hidden vector
+	axisQueries = 'q' // attention heads, each as wide as a head
+	axisKeys    = 'k' // heads of keys, or of values
+	axisFused   = 'c' // heads of queries, then of keys, then of values
+	axisInner   = 'f' // units of the feed-forward layer
+	axisOther   = '-' // labels, pieces, positions
+)
 
 // FileShape is the shape that the file holds.
 func (t Tensor) FileShape() []int64 {
@@ -33,9 +46,23 @@ func (t Tensor) Elements() int64 {
 func (c *Config) Pooler() []Tensor {
 	h := int64(c.HiddenSize)
 	if c.ModelType == "albert" {
-		return []Tensor{{Name: "pooler.weight", Shape: []int64{h, h}}, {Name: "pooler.bias", Shape: []int64{h}}}
+		return dense(nil, "pooler", "hh", h, h)
 	}
-	return []Tensor{{Name: "pooler.dense.weight", Shape: []int64{h, h}}, {Name: "pooler.dense.bias", Shape: []int64{h}}}
+	return dense(nil, "pooler.dense", "hh", h, h)
+}
+
+// dense and norm add the two weights of a linear map and of a LayerNorm; table adds
+// embeddings.
+func dense(to []Tensor, name, axes string, out, in int64) []Tensor {
+	return append(to, Tensor{Name: name + ".weight", Shape: []int64{out, in}, Axes: axes}, Tensor{Name: name + ".bias", Shape: []int64{out}, Axes: axes[:1]})
+}
+
+func norm(to []Tensor, name, axis string, n int64) []Tensor {
+	return append(to, Tensor{Name: name + ".weight", Shape: []int64{n}, Axes: axis}, Tensor{Name: name + ".bias", Shape: []int64{n}, Axes: axis})
+}
+
+func table(to []Tensor, name, axes string, rows, width int) []Tensor {
+	return append(to, Tensor{Name: name + ".weight", Shape: []int64{int64(rows), int64(width)}, Axes: axes})
 }
 
 // Canonical turns the name of a tensor in a file into islm's name: without the

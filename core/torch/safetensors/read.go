@@ -163,6 +163,24 @@ func ElementSize(dtype string) int64 {
 	return 0
 }
 
+// Half is the value of an F16, an IEEE 754 binary16.
+func Half(h uint16) float32 {
+	sign, exp, frac := float64(1), int(h>>10&31), float64(h&1023)
+	if h>>15 == 1 {
+		sign = -1
+	}
+	switch exp {
+	case 0:
+		return float32(sign * math.Ldexp(frac, -24))
+	case 31:
+		if frac != 0 {
+			return float32(math.NaN())
+		}
+		return float32(sign * math.Inf(1))
+	}
+	return float32(sign * math.Ldexp(1024+frac, exp-25))
+}
+
 type header struct {
 	DType   *string  `json:"dtype"`
 	Shape   *[]int64 `json:"shape"`

@@ -144,6 +144,12 @@ func TestShards(t *testing.T) {
 	}
 }
 
+func TestHalf(t *testing.T) {
+	for bits, want := range map[uint16]float32{0x3c00: 1, 0xc000: -2, 0x3555: 0.33325195, 0x0001: 5.9604645e-08, 0x7bff: 65504, 0x8000: 0} {
+		require.Equal(t, want, Half(bits))
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	var b bytes.Buffer
 	require.NoError(f, WriteTo(&b, sample(), nil))
