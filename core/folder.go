@@ -30,6 +30,8 @@ const (
 // Folder is the folder of a run, which becomes a model folder at its end.
 type Folder struct {
 	Dir string
+
+	made, fresh bool // by OpenFolder: the folder itself, and that nothing lay in it
 }
 
 // Own is a path below DIR/islm.
@@ -47,7 +49,7 @@ func OpenFolder(dir string, resume bool) (f Folder, finished bool, err error) {
 			// --resume starts afresh if there is nothing to go on from.
 			resume = false
 		}
-		entries = nil
+		entries, f.made = nil, true
 	case err != nil:
 		return f, false, fmt.Errorf("open run folder: %w", err)
 	}
@@ -59,6 +61,7 @@ func OpenFolder(dir string, resume bool) (f Folder, finished bool, err error) {
 		return f, false, &sdk.DiagnosticsError{Fatal: true, Diagnostics: sdk.Diagnostics{{Severity: sdk.Error, Code: "run.foreign", File: dir,
 			Summary: "the folder holds no run that could be resumed (islm/" + PlanFile + " is missing)", Remedy: "choose another --out"}}}
 	}
+	f.fresh = len(entries) == 0
 	if err := os.MkdirAll(filepath.Join(dir, Own), 0o755); err != nil {
 		return f, false, fmt.Errorf("make run folder: %w", err)
 	}
@@ -101,6 +104,22 @@ func (f Folder) AdoptPlan(p *recipe.Plan) error {
 	}
 	return sdk.Diagnostics{{Severity: sdk.Error, Code: "run.plan-differs", File: f.Own(PlanFile), Summary: "the run was started with another plan: " + strings.Join(diff, ", "),
 		Detail: strings.Join(detail, "\n"), Remedy: "repeat the command that started it with --resume, or choose another --out"}}.Err()
+}
+
+// Withdraw leaves the folder as OpenFolder found it when a run was refused before it
+// began, so that the command can be repeated once its input is mended. It removes what
+// preparation writes and nothing else: what holds more, or held anything before, stays.
+func (f Folder) Withdraw() {
+	if !f.fresh {
+		return
+	}
+	for _, name := range []string{PlanFile, PacksFile} {
+		os.Remove(f.Own(name)) //nolint:errcheck // may not be there
+	}
+	// Only empty folders go this way.
+	if os.Remove(filepath.Join(f.Dir, Own)) == nil && f.made {
+		os.Remove(f.Dir) //nolint:errcheck // not empty: something of another's
+	}
 }
 
 // WritePlan records the complete plan.

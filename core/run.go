@@ -160,7 +160,8 @@ func (r *Run) run(ctx context.Context, stages []stage) (*Result, error) {
 			r.Log.Warn("close the knowledge graph", "error", err)
 		}
 	}()
-	for _, s := range stages {
+	ready := slices.IndexFunc(stages, func(s stage) bool { return s.name == "release" })
+	for i, s := range stages {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -171,6 +172,9 @@ func (r *Run) run(ctx context.Context, stages []stage) (*Result, error) {
 			}
 			return &Result{Dir: r.folder.Dir, Plan: r.plan, Metrics: m, Finished: true}, nil
 		} else if err != nil {
+			if i <= ready {
+				r.folder.Withdraw()
+			}
 			return nil, err
 		}
 	}
