@@ -3,6 +3,10 @@
 // JSON row per method and draw, and one with the comparison.
 //
 //	go run ./bench/fewshot -data phrasebank-50agree=DIR -data clinc150=DIR -shots 8
+//	go run ./bench/fewshot -data phrasebank-50agree=DIR -label 6
+//
+// With -label it times, so many times, how a label is added from four texts to a model
+// of prototypes: the whole command.
 //
 // A run that was cut short goes on; data sets whose comparison is in the file are
 // passed over.
@@ -20,6 +24,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 )
 
 // row is one line of the file.
@@ -34,6 +39,9 @@ type row struct {
 	Rounds   int    `json:"rounds,omitempty"`     // of the cross-validation
 	Others   any    `json:"candidates,omitempty"` // its methods beside the first
 	One      any    `json:"row,omitempty"`
+
+	LabelS float64 `json:"label_s,omitempty"` // seconds of one islm fewshot --add-label
+	Round  int     `json:"round,omitempty"`
 }
 
 func main() {
@@ -52,6 +60,7 @@ func run() error {
 	threads := flag.Int("threads", runtime.NumCPU(), "threads")
 	shots := flag.Int("shots", 8, "examples of each class")
 	method := flag.String("method", "", "method, without a cross-validation")
+	labels := flag.Int("label", 0, "times that a label is added, in place of the comparison")
 	flag.Func("data", "NAME=FOLDER of a data set (repeatable)", func(s string) error {
 		if !strings.Contains(s, "=") {
 			return errors.New("NAME=FOLDER is wanted")
@@ -76,6 +85,12 @@ func run() error {
 	}
 	for _, s := range sets {
 		name, dir, _ := strings.Cut(s, "=")
+		if *labels > 0 {
+			if err := addLabels(*bin, *base, *out, name, dir, filepath.Join(*work, name+"-label"), *labels); err != nil {
+				return fmt.Errorf("add a label on %s: %w", name, err)
+			}
+			continue
+		}
 		if done[fmt.Sprint(name, *shots, *base, *method)] {
 			continue
 		}
@@ -116,6 +131,44 @@ func run() error {
 		}
 		err = errors.Join(err, enc.Encode(row{Data: name, Shots: *shots, Base: *base, Method: *method, Chosen: res.Method, CV: res.CV, Rounds: res.Rounds, Others: res.Candidates, Compared: res.Compared}), f.Close())
 		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addLabels appends a row for each label that is added to a model of prototypes.
+func addLabels(bin, base, out, name, dir, work string, times int) error {
+	if err := os.RemoveAll(work); err != nil {
+		return err
+	}
+	call := func(args ...string) error {
+		cmd := exec.Command(bin, append([]string{"fewshot", "--quiet"}, args...)...) //nolint:gosec // our own program
+		cmd.Stderr = os.Stderr
+		return cmd.Run()
+	}
+	if err := call("--data", dir, "--base", base, "--out", work, "--set", "fewshot.method=prototype", "--set", "fewshot.splits=1"); err != nil {
+		return err
+	}
+	raw, err := os.ReadFile(filepath.Join(dir, "train.jsonl"))
+	if err != nil {
+		return err
+	}
+	texts := filepath.Join(work, "texts.jsonl")
+	if err := os.WriteFile(texts, []byte(strings.Join(strings.SplitAfterN(string(raw), "\n", 5)[:4], "")), 0o644); err != nil { //nolint:gosec // nothing secret
+		return err
+	}
+	f, err := os.OpenFile(out, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // Encode's error counts
+	for i := range times {
+		begin := time.Now()
+		if err := call("--model", work, "--add-label", fmt.Sprint("new", i+1), "--in", texts); err != nil {
+			return err
+		}
+		if err := json.NewEncoder(f).Encode(row{Data: name, Base: base, LabelS: time.Since(begin).Seconds(), Round: i + 1}); err != nil {
 			return err
 		}
 	}
