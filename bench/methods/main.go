@@ -57,6 +57,7 @@ func arms() []arm {
 	return []arm{
 		{name: "full", learn: train}, {name: "hf-full", peer: "full", learn: python("--epochs", "4", "--lr", "5e-5")},
 		{name: "lora", sets: []string{"preset=lora"}, learn: train}, {name: "hf-lora", peer: "lora", learn: python("--epochs", "4", "--lr", "1e-3", "--warmup", "0.1", "--lora", "8")},
+		{name: "hf-lora-linear", peer: "lora", learn: python("--epochs", "4", "--lr", "1e-3", "--warmup", "0.1", "--lora", "4", "--targets", "all-linear")},
 		few(8), {name: "setfit-8", peer: "fewshot-8", learn: setfit(8)},
 		few(16), few(64),
 		{name: "distilled", learn: distil},
