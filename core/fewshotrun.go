@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/islm-dev/islm/core/corpus"
@@ -272,7 +273,7 @@ func (f *fewShot) openRows(ctx context.Context) error {
 	f.embedder, f.work = embedder, filepath.Join(r.folder.Dir, "fewshot.tmp")
 	at := slices.IndexFunc(d.heads, func(h sdk.HeadSpec) bool { return h.Kind == sdk.KindClassify && (h.Loss == "" || h.Loss == "ce") })
 	if at < 0 || len(d.heads) > 1 {
-		return sdk.Diagnostics{{Severity: sdk.Error, Code: "fewshot.head", Summary: fmt.Sprintf("islm fewshot learns one head of kind %s, the data have %d heads", sdk.KindClassify, len(d.heads)),
+		return sdk.Diagnostics{{Severity: sdk.Error, Code: "fewshot.head", Summary: fmt.Sprintf("islm fewshot learns one head of kind %s, the data have %s", sdk.KindClassify, wordedHeads(d.heads)),
 			Remedy: "name with --data examples with one class each"}}.Err()
 	}
 	if packs := r.plan.Augment.Packs; len(packs) > 0 {
@@ -325,6 +326,25 @@ func (f *fewShot) openRows(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// wordedHeads says which heads of which kinds there are.
+func wordedHeads(heads []sdk.HeadSpec) string {
+	var all []string
+	for _, h := range heads {
+		one := fmt.Sprintf("%q of kind %s", h.Name, h.Kind)
+		if h.Kind == sdk.KindClassify && h.Loss != "" && h.Loss != "ce" {
+			one += " with the loss " + h.Loss
+		}
+		all = append(all, one)
+	}
+	switch len(all) {
+	case 0:
+		return "none"
+	case 1:
+		return "the head " + all[0]
+	}
+	return fmt.Sprintf("%d: %s", len(all), strings.Join(all, ", "))
 }
 
 func classOf(rows recipe.Source, i int) int {

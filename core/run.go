@@ -231,7 +231,7 @@ func (r *Run) makePlan(context.Context) error {
 		d.Path = r.plugins.defaultData()
 	}
 	r.plan = plan
-	return r.tell(ds)
+	return r.tell(append(ds, checkMetric(plan, nil)...))
 }
 
 func (r *Run) openFolder(context.Context) error {
@@ -301,6 +301,9 @@ func (r *Run) prepareData(ctx context.Context) error {
 		return err
 	}
 	r.data = d
+	if err := r.tell(checkMetric(r.plan, d.heads)); err != nil {
+		return err
+	}
 	if by, rows := r.plan.Eval.By, d.corpus.Test; by != "" && r.only == "" {
 		if len(rows) == 0 {
 			rows = d.corpus.Valid
