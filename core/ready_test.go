@@ -82,6 +82,14 @@ func TestLacks(t *testing.T) {
 	require.Contains(t, ds[20].Summary, "30 more")
 }
 
+func TestLacksClasses(t *testing.T) {
+	classes := sdk.HeadSpec{Name: "label", Kind: sdk.KindClassify}
+	require.Empty(t, lacksClasses([]sdk.HeadSpec{classes}))
+	for _, heads := range [][]sdk.HeadSpec{nil, {classes, classes}, {{Name: "x", Kind: sdk.KindTag}}, {{Name: "x", Kind: sdk.KindClassify, Loss: "bce"}}} {
+		require.ErrorContains(t, lacksClasses(heads).Err(), "the data have")
+	}
+}
+
 func TestWordedHeads(t *testing.T) {
 	require.Equal(t, `the head "label" of kind multilabel.v0`, wordedHeads([]sdk.HeadSpec{{Name: "label", Kind: sdk.KindMultilabel}}))
 	require.Equal(t, `the head "label" of kind classify.v0 with the loss bce`, wordedHeads([]sdk.HeadSpec{{Name: "label", Kind: sdk.KindClassify, Loss: "bce"}}))

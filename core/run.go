@@ -301,7 +301,11 @@ func (r *Run) prepareData(ctx context.Context) error {
 		return err
 	}
 	r.data = d
-	if err := r.tell(checkMetric(r.plan, d.heads)); err != nil {
+	wrong := checkMetric(r.plan, d.heads)
+	if r.plan.Objective == recipe.ObjectiveFewShot {
+		wrong.Add(lacksClasses(d.heads)...)
+	}
+	if err := r.tell(wrong); err != nil {
 		return err
 	}
 	if by, rows := r.plan.Eval.By, d.corpus.Test; by != "" && r.only == "" {
