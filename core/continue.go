@@ -69,28 +69,9 @@ func (r *Run) openPast(ctx context.Context) error {
 	if r.plan.Objective != recipe.ObjectiveContinue {
 		return nil
 	}
-	m, err := r.model(ctx, r.plan.Base)
+	b, err := r.finished(ctx, r.plan.Base)
 	if err != nil {
 		return err
-	}
-	refuse := func(code, summary, remedy string) error {
-		return r.tell(sdk.Diagnostics{{Severity: sdk.Error, Code: code, File: m.Dir, Summary: summary, Remedy: remedy}})
-	}
-	if peft.Is(m.Dir) {
-		return refuse("continue.adapter", "the model is an adapter folder: its base would stay as it is", "make a plain model of it ('islm model merge'), or train the adapter again on all data")
-	}
-	b, ds, err := OpenBundle(m.Dir, r.Store)
-	if err != nil {
-		return err
-	}
-	if err := r.tell(ds); err != nil {
-		return err
-	}
-	if b.knowledge != nil {
-		if err := b.knowledge.close(); err != nil {
-			return err
-		}
-		return refuse("continue.knowledge", "the model injects knowledge, whose weights and graph this command does not carry over", "train a new model with knowledge.inject on all data")
 	}
 	r.past = &past{bundle: b}
 	if err := r.tell(r.past.checkFloors(&r.plan.Continue)); err != nil {
@@ -110,6 +91,34 @@ func (r *Run) openPast(ctx context.Context) error {
 		r.teachers = append(r.teachers, t)
 	}
 	return r.openOldData(ctx)
+}
+
+// finished opens the model that goes on learning, or says why it cannot.
+func (r *Run) finished(ctx context.Context, ref string) (*Bundle, error) {
+	m, err := r.model(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	refuse := func(code, summary, remedy string) error {
+		return sdk.Diagnostics{{Severity: sdk.Error, Code: code, File: m.Dir, Summary: summary, Remedy: remedy}}.Err()
+	}
+	if peft.Is(m.Dir) {
+		return nil, refuse("continue.adapter", "the model is an adapter folder: its base would stay as it is", "make a plain model of it ('islm model merge'), or train the adapter again on all data")
+	}
+	b, ds, err := OpenBundle(m.Dir, r.Store)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.tell(ds); err != nil {
+		return nil, err
+	}
+	if b.knowledge != nil {
+		if err := b.knowledge.close(); err != nil {
+			return nil, err
+		}
+		return nil, refuse("continue.knowledge", "the model injects knowledge, whose weights and graph this command does not carry over", "train a new model with knowledge.inject on all data")
+	}
+	return b, nil
 }
 
 // openOldData reads the examples that the model was trained on, with its own heads.

@@ -70,7 +70,7 @@ type Stage struct {
 func openData(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, error) {
 	plan := req.plan
 	if d := &plan.Data; d.Path == "" && d.Train == "" {
-		return nil, sdk.Diagnostics{{Severity: sdk.Error, Code: "data.path", Summary: "there are no data to train on", Remedy: "name a folder, a file or a dataset with --data, or a domain with --domain"}}, nil
+		return nil, noData(), nil
 	}
 	cfg, ds := hf.ReadConfig(req.base)
 	if ds.HasErrors() {

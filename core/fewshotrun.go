@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/islm-dev/islm/core/corpus"
@@ -270,16 +271,14 @@ func (f *fewShot) openRows(ctx context.Context) error {
 		return errors.New("learn from a few examples: the engine gives no vectors")
 	}
 	f.embedder, f.work = embedder, filepath.Join(r.folder.Dir, "fewshot.tmp")
-	at := slices.IndexFunc(d.heads, func(h sdk.HeadSpec) bool { return h.Kind == sdk.KindClassify && (h.Loss == "" || h.Loss == "ce") })
-	if at < 0 || len(d.heads) > 1 {
-		return sdk.Diagnostics{{Severity: sdk.Error, Code: "fewshot.head", Summary: fmt.Sprintf("islm fewshot learns one head of kind %s, the data have %d heads", sdk.KindClassify, len(d.heads)),
-			Remedy: "name with --data examples with one class each"}}.Err()
+	if err := lacksClasses(d.heads).Err(); err != nil {
+		return err
 	}
 	if packs := r.plan.Augment.Packs; len(packs) > 0 {
 		return sdk.Diagnostics{{Severity: sdk.Error, Code: "fewshot.augment", Path: "augment.packs", Summary: "islm fewshot compares its methods on the same few examples, which no rules vary",
 			Remedy: "leave augment.packs out, or train on the examples with 'islm train'"}}.Err()
 	}
-	f.spec = d.heads[at]
+	f.spec = d.heads[0]
 	f.spec.Pooling = "mean"
 	f.train = d.corpus.Train
 	if f.alone = r.only != ""; !f.alone {
@@ -325,6 +324,34 @@ func (f *fewShot) openRows(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// lacksClasses refuses heads that cannot be learned from a few examples.
+func lacksClasses(heads []sdk.HeadSpec) sdk.Diagnostics {
+	if len(heads) == 1 && heads[0].Kind == sdk.KindClassify && (heads[0].Loss == "" || heads[0].Loss == "ce") {
+		return nil
+	}
+	return sdk.Diagnostics{{Severity: sdk.Error, Code: "fewshot.head", Summary: fmt.Sprintf("islm fewshot learns one head of kind %s, the data have %s", sdk.KindClassify, wordedHeads(heads)),
+		Remedy: "name with --data examples with one class each"}}
+}
+
+// wordedHeads says which heads of which kinds there are.
+func wordedHeads(heads []sdk.HeadSpec) string {
+	var all []string
+	for _, h := range heads {
+		one := fmt.Sprintf("%q of kind %s", h.Name, h.Kind)
+		if h.Kind == sdk.KindClassify && h.Loss != "" && h.Loss != "ce" {
+			one += " with the loss " + h.Loss
+		}
+		all = append(all, one)
+	}
+	switch len(all) {
+	case 0:
+		return "none"
+	case 1:
+		return "the head " + all[0]
+	}
+	return fmt.Sprintf("%d: %s", len(all), strings.Join(all, ", "))
 }
 
 func classOf(rows recipe.Source, i int) int {

@@ -137,6 +137,44 @@ func Predict(ctx context.Context, engine recipe.Engine, b *Bundle, examples []sd
 	return out, nil
 }
 
+// Lacks says which texts have no second one where heads want it, so that they would
+// answer of nothing: errors where every head does, else a warning.
+func (b *Bundle) Lacks(examples []sdk.Example) (ds sdk.Diagnostics) {
+	const shown = 20
+	remedy := "--text-b gives it; in a file the field text_b"
+	var wanting []string
+	for _, h := range b.Heads {
+		if slices.Contains([]string{sdk.KindPair, sdk.KindRank, sdk.KindQA}, h.Kind) {
+			wanting = append(wanting, fmt.Sprintf("%q of kind %s", h.Name, h.Kind))
+		}
+		if h.Kind == sdk.KindQA {
+			remedy = "--question gives it; in a file the field question beside context"
+		}
+	}
+	if len(wanting) == 0 {
+		return nil
+	}
+	what, n := "head "+strings.Join(wanting, ", "), 0
+	for i := range examples {
+		ex := &examples[i]
+		if ex.TextB != "" {
+			continue
+		}
+		if n++; n > shown || n > 1 && len(wanting) < len(b.Heads) {
+			continue
+		}
+		d := sdk.Diagnostic{Severity: sdk.Error, Code: "data.pair", File: ex.File, Line: ex.Line, Summary: what + " wants two texts, here the second one is missing", Remedy: remedy}
+		if len(wanting) < len(b.Heads) {
+			d.Severity, d.Summary = sdk.Warning, what+" wants two texts; where the second one is missing its answer says nothing"
+		}
+		ds.Add(d)
+	}
+	if n > shown && ds.HasErrors() {
+		ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.pair", Summary: fmt.Sprintf("%d more texts without a second one", n-shown)})
+	}
+	return ds
+}
+
 // said is what a head says of an example, in words where it writes.
 func (b *Bundle) said(spec sdk.HeadSpec, ex *sdk.Example, o recipe.Output) Answered {
 	if g := o.Generated; g != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/islm-dev/islm/core/metric"
 	"github.com/islm-dev/islm/core/recipe"
 	"github.com/islm-dev/islm/core/report"
+	"github.com/islm-dev/islm/sdk"
 )
 
 // recorder writes what an engine says to log.jsonl and TensorBoard, scores
@@ -58,7 +59,7 @@ func (w *recorder) score(preds []recipe.Prediction) float64 {
 	w.valid = Score(w.data.heads, w.data.valid, preds, w.data.name, "valid")
 	v, err := metric.Select(w.valid, w.scoreName())
 	if err != nil {
-		w.keep(fmt.Errorf("score the validation: %w", err))
+		w.keep(sdk.Diagnostics{{Severity: sdk.Error, Code: "train.metric", Path: "train.metric", Summary: "the validation cannot be scored: " + err.Error(), Remedy: "train.metric: auto, or a metric of the head's kind"}}.Err())
 	}
 	return v
 }

@@ -231,7 +231,7 @@ func (r *Run) makePlan(context.Context) error {
 		d.Path = r.plugins.defaultData()
 	}
 	r.plan = plan
-	return r.tell(ds)
+	return r.tell(append(ds, checkMetric(plan, nil)...))
 }
 
 func (r *Run) openFolder(context.Context) error {
@@ -301,6 +301,13 @@ func (r *Run) prepareData(ctx context.Context) error {
 		return err
 	}
 	r.data = d
+	wrong := checkMetric(r.plan, d.heads)
+	if r.plan.Objective == recipe.ObjectiveFewShot {
+		wrong.Add(lacksClasses(d.heads)...)
+	}
+	if err := r.tell(wrong); err != nil {
+		return err
+	}
 	if by, rows := r.plan.Eval.By, d.corpus.Test; by != "" && r.only == "" {
 		if len(rows) == 0 {
 			rows = d.corpus.Valid

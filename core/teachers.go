@@ -42,8 +42,8 @@ func (r *Run) openTeachers(ctx context.Context) error {
 	if r.plan.Objective != recipe.ObjectiveDistill {
 		return nil
 	}
-	if len(r.plan.Distill.Teachers) == 0 {
-		return sdk.Diagnostics{{Severity: sdk.Error, Code: "distill.teacher", Path: "distill.teachers", Summary: "a distillation wants a teacher", Remedy: "name a model folder with --teacher DIR"}}.Err()
+	if err := lacksTeacher(r.plan).Err(); err != nil {
+		return err
 	}
 	var all sdk.Diagnostics
 	for _, ref := range r.plan.Distill.Teachers {
@@ -59,6 +59,13 @@ func (r *Run) openTeachers(ctx context.Context) error {
 	}
 	all = append(all, agreeing(r.teachers, r.plugins.heads())...)
 	return r.tell(all)
+}
+
+func lacksTeacher(plan *recipe.Plan) sdk.Diagnostics {
+	if len(plan.Distill.Teachers) > 0 {
+		return nil
+	}
+	return sdk.Diagnostics{{Severity: sdk.Error, Code: "distill.teacher", Path: "distill.teachers", Summary: "a distillation wants a teacher", Remedy: "name a model folder with --teacher DIR"}}
 }
 
 func headNames(heads []sdk.HeadSpec) []string {

@@ -59,6 +59,7 @@ islm/continue.json compares old and new labels before and after.`,
 	}
 	f.register(cmd)
 	cmd.Flags().StringVar(&model, "model", "", "folder of the model that goes on learning")
+	completeModels(cmd, "model")
 	cmd.Flags().StringVar(&old, "old", "", "examples that it was trained on (default those that its plan names)")
 	cmd.Flags().StringArrayVar(&floors, "floor", nil, "least F1 of an old label, as LABEL=0.9, or LABEL=-0.02 for at most 2 points less than before; * for each (repeatable)")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "print the complete plan and stop")

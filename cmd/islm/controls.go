@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -37,12 +40,50 @@ func (a *app) children(dev []string) (func(ctx context.Context, command []string
 			args = append(args, "--dev", d)
 		}
 		child := exec.CommandContext(ctx, exe, args...)
-		child.Stderr = a.stderr
+		var words firstError
+		child.Stderr = io.MultiWriter(a.stderr, &words)
 		// An interrupted run saves its state and goes on the next time.
 		child.Cancel = func() error { return child.Process.Signal(os.Interrupt) }
 		child.WaitDelay = time.Minute
-		return child.Run()
+		if err := child.Run(); err != nil {
+			return &childError{words.found, err}
+		}
+		return nil
 	}, nil
+}
+
+// childError says why a child failed in the words of its first diagnostic.
+type childError struct {
+	words string // "" = it said none
+	error
+}
+
+func (e *childError) Error() string { return cmp.Or(e.words, e.error.Error()) }
+func (e *childError) Unwrap() error { return e.error }
+
+// firstError finds the first line of the first error among what a child prints.
+type firstError struct {
+	found string
+	line  []byte // begun
+}
+
+func (w *firstError) Write(p []byte) (int, error) {
+	for _, c := range p {
+		switch {
+		case w.found != "":
+			return len(p), nil
+		case c != '\n':
+			if len(w.line) < 1<<12 {
+				w.line = append(w.line, c)
+			}
+		default:
+			if bytes.HasPrefix(w.line, []byte("error[")) || bytes.HasPrefix(w.line, []byte("error:")) {
+				w.found = strings.ToValidUTF8(string(w.line), "")
+			}
+			w.line = w.line[:0]
+		}
+	}
+	return len(p), nil
 }
 
 // runControls compares injected knowledge with its controls. Each run is a child

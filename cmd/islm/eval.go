@@ -85,6 +85,7 @@ must name the training data too.`,
 	f.StringVar(&e.Model, "model", "", "model folder")
 	f.StringVar(&e.Data, "data", "", "labelled data: a file, a folder, or a dataset of the model's domain")
 	f.StringVar(&e.Compare, "compare", "", "second model folder, scored on the same rows")
+	completeModels(cmd, "model", "compare")
 	f.StringVar(&e.By, "by", "", "field of the data whose groups are compared")
 	f.BoolVar(&controls, "controls", false, "hold the injected knowledge against controls, trained in processes of their own")
 	f.IntVar(&seeds, "seeds", 3, "runs of each arm of --controls")

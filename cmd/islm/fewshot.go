@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/islm-dev/islm/core"
 	"github.com/islm-dev/islm/core/fewshot"
@@ -48,10 +49,13 @@ without training.`,
 				if label == "" || in == "" || model == "" {
 					return usageError{errors.New("--add-label, --in and --model belong together")}
 				}
+				if other := othersGiven(cmd, "add-label", "in", "model", "json", "verbose", "quiet", "log-format"); len(other) > 0 {
+					return usageError{fmt.Errorf("--add-label changes the model of --model in place and trains nothing: leave out %s", strings.Join(other, ", "))}
+				}
 				return a.addLabel(cmd, model, label, in)
 			}
 			f.extra = append(f.extra, "objective="+recipe.ObjectiveFewShot)
-			if shots > 0 {
+			if cmd.Flags().Changed("shots") {
 				f.sets = append(f.sets, fmt.Sprintf("fewshot.shots=%d", shots))
 			}
 			if f.dryRun {
@@ -85,8 +89,19 @@ without training.`,
 	cmd.Flags().StringVar(&label, "add-label", "", "add this label to the model of --model")
 	cmd.Flags().StringVar(&in, "in", "", "texts of the new label: JSONL or one text per line")
 	cmd.Flags().StringVar(&model, "model", "", "model folder that --add-label changes")
+	completeModels(cmd, "model")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "print the complete plan and stop")
 	return cmd
+}
+
+// othersGiven are the flags that were given besides some.
+func othersGiven(cmd *cobra.Command, besides ...string) (others []string) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if !slices.Contains(besides, f.Name) {
+			others = append(others, "--"+f.Name)
+		}
+	})
+	return others
 }
 
 func (a *app) addLabel(cmd *cobra.Command, model, label, in string) error {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,6 +39,7 @@ func (p *planFlags) register(cmd *cobra.Command) {
 	f.StringArrayVar(&p.options, "option", nil, "option of a plugin, as NAME=VALUE or PLUGIN.NAME=VALUE (repeatable)")
 	complete(cmd, "set", func(word string) []string { return completeSet(word) })
 	complete(cmd, "recipe", func(string) []string { return recipe.PresetNames() })
+	completeModels(cmd, "base")
 	complete(cmd, "device", func(string) []string { return []string{"auto", "cpu", "cuda"} })
 }
 
@@ -47,6 +50,40 @@ func complete(cmd *cobra.Command, flag string, f func(word string) []string) {
 		return f(word), cobra.ShellCompDirectiveNoSpace
 	})
 }
+
+// completeModels proposes names of the model store and folders for flags that name
+// models; of a list with commas its last part is completed.
+func completeModels(cmd *cobra.Command, flags ...string) {
+	for _, flag := range flags {
+		_ = cmd.RegisterFlagCompletionFunc(flag, func(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
+			before, last := "", word
+			if i := strings.LastIndexByte(word, ',') + 1; i > 0 && strings.HasPrefix(cmd.Flags().Lookup(flag).Value.Type(), "stringSlice") {
+				before, last = word[:i], word[i:]
+			}
+			var out []string
+			if store, err := (&app{getenv: os.Getenv}).store(); err == nil {
+				models, _ := store.List() // a store that cannot be read has no names to propose
+				for _, m := range models {
+					if strings.HasPrefix(m.Name, last) {
+						out = append(out, before+m.Name)
+					}
+				}
+			}
+			directive := cobra.ShellCompDirectiveDefault
+			if dirs, err := filepath.Glob(globQuote.Replace(last) + "*"); err == nil {
+				for _, dir := range dirs {
+					if info, err := os.Stat(dir); err == nil && info.IsDir() {
+						out, directive = append(out, before+dir+string(filepath.Separator)), cobra.ShellCompDirectiveNoSpace
+					}
+				}
+			}
+			return out, directive
+		})
+	}
+}
+
+// globQuote makes a word stand for itself in a pattern of filepath.Glob.
+var globQuote = strings.NewReplacer("*", `\*`, "?", `\?`, "[", `\[`, `\`, `\\`)
 
 func completeSet(word string) []string {
 	key, _, hasValue := strings.Cut(word, "=")

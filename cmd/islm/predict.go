@@ -81,6 +81,11 @@ as a page.`,
 			} else if err := mention(&examples[0], mentions, b); err != nil {
 				return err
 			}
+			lacks := b.Lacks(examples)
+			if err := lacks.Err(); err != nil {
+				return err
+			}
+			a.problems(lacks)
 			w := a.newWatcher()
 			if explain || page != "" {
 				answers, err := core.Explain(cmd.Context(), engine, b, examples, device, threads, func(e recipe.Event) { w.Event(e, nil) })
@@ -112,6 +117,7 @@ as a page.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&model, "model", "", "model folder")
+	completeModels(cmd, "model")
 	f.StringVar(&text, "text", "", "one text")
 	f.StringVar(&textB, "text-b", "", "its second text, for heads of pairs")
 	f.StringVar(&textB, "question", "", "a question that the text answers; the same as --text-b")
@@ -267,6 +273,8 @@ func (a *app) answer(ans core.Answer) {
 			}
 		case h.Value != nil:
 			fmt.Fprintf(a.stdout, "  %s: %.4f\n", name, *h.Value)
+		case h.Vector != nil:
+			fmt.Fprintf(a.stdout, "  %s: a vector of %d numbers; --json shows it, --text-b compares it with that of another text\n", name, len(h.Vector))
 		case h.Completion != nil:
 			fmt.Fprintf(a.stdout, "  %s: %s\n", name, strings.ReplaceAll(strings.TrimSpace(*h.Completion), "\n", "\n    "))
 		default:

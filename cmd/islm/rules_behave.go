@@ -97,6 +97,7 @@ fails in more than --tolerance of its cases.`,
 	res.register(cmd)
 	fs := cmd.Flags()
 	fs.StringVar(&model, "model", "", "model folder")
+	completeModels(cmd, "model")
 	fs.StringVar(&device, "device", "auto", "auto, cpu, cuda or cuda:N")
 	fs.IntVar(&threads, "threads", 0, "threads (0 = all cores)")
 	fs.IntVar(&copies, "copies", 1, "variants that each rule makes of a text")

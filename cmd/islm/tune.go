@@ -23,6 +23,9 @@ import (
 	"github.com/islm-dev/islm/sdk"
 )
 
+// alike is how many trials that all fail with the same diagnostic end a search.
+const alike = 3
+
 // tuning is one `islm tune`.
 type tuning struct {
 	runFlags
@@ -43,7 +46,8 @@ func (a *app) tune() *cobra.Command {
 		Long: `Search the values of a recipe.
 
 The space stands in the recipe file under tune:, or in --space: a list of values,
-{log: [LOW, HIGH]}, {uniform: [LOW, HIGH]} or {int: [LOW, HIGH]} for each key.
+{log: [LOW, HIGH]}, {uniform: [LOW, HIGH]} or {int: [LOW, HIGH]} for each key; of a key
+that takes a list, such as augment.packs, each value is one: [[], [aeda]].
 Each trial is a training in a process of its own, scored on the validation data; with
 the objective fewshot it is the cross-validation of 'islm fewshot --cross-validate',
 scored by its macro F1. A searched preset lies below the recipe's own keys.
@@ -63,6 +67,7 @@ trained longer follows from the order in which they finish.`,
 	fl := cmd.Flags()
 	fl.StringVar(&f.space, "space", "", "search space, as YAML (wins over tune: in the recipe)")
 	fl.StringVar(&f.method, "method", tune.TPE, strings.Join(tune.Methods(), ", "))
+	complete(cmd, "method", func(string) []string { return tune.Methods() })
 	fl.IntVar(&f.trials, "trials", 20, "trials; with halving and asha those of the first rung, with grid at most so many")
 	fl.IntVar(&f.round, "round", 4, "trials that see the same history (tpe)")
 	fl.IntVar(&f.parallel, "parallel", 1, "trials at once; 0 is as many as cores and memory allow, by the first trial. Unless it is 1 or train.threads is set, each trial has one thread")
@@ -79,8 +84,8 @@ func (a *app) runTune(cmd *cobra.Command, f *tuning) error {
 	if f.out == "" {
 		return usageError{fmt.Errorf("--out names the folder of the search")}
 	}
-	if f.parallel < 0 {
-		return usageError{errors.New("--parallel is a number of trials, or 0 for as many as cores and memory allow")}
+	if err := f.checkNumbers(); err != nil {
+		return usageError{err}
 	}
 	if _, err := a.engine(); err != nil { // trials need it: say so now
 		return err
@@ -114,12 +119,21 @@ func (a *app) runTune(cmd *cobra.Command, f *tuning) error {
 	if err := t.check(space); err != nil { // before anything is trained
 		return err
 	}
+	ds := t.comparable(space)
+	if ds.HasErrors() {
+		return ds.Err()
+	}
+	a.problems(ds)
 	if t.inputs, err = t.digests(cmd.Context(), run, space); err != nil {
 		return err
 	}
 	study := &tune.Study{Inputs: t.inputs, Space: space, Method: f.method, Trials: f.trials, Seed: plan.Seed, Round: f.round, Parallel: t.atOnce, Budgets: f.budgets,
-		File: filepath.Join(f.out, "trials.json"), Run: t.run, Done: func(x tune.Trial) {
-			a.say("trial %d: %.4f  %s %s", x.ID, x.Score, describe(x.Values), x.Error)
+		File: filepath.Join(f.out, "trials.json"), Alike: alike, Run: t.run, Done: func(x tune.Trial) {
+			if x.Error != "" {
+				a.say("trial %d: failed  %s: %s", x.ID, describe(x.Values), x.Error)
+				return
+			}
+			a.say("trial %d: %.4f  %s", x.ID, x.Score, describe(x.Values))
 		}}
 	if f.parallel == 0 {
 		machine := libtorch.Probe()
@@ -129,12 +143,20 @@ func (a *app) runTune(cmd *cobra.Command, f *tuning) error {
 		a.say("%d trials at once", t.atOnce)
 	}
 	all, err := study.Search(cmd.Context())
+	var over *tune.AllFailed
+	if errors.As(err, &over) {
+		return failed(over.Error())
+	}
 	if err != nil {
 		return t.differs(err)
 	}
 	ranked := tune.Ranked(all)
 	if len(ranked) == 0 {
-		return sdk.Diagnostics{{Severity: sdk.Error, Code: "tune.failed", Summary: "no trial came to a score: " + all[0].Error, Remedy: "try the recipe with islm train first"}}.Err()
+		why := "there are no trials"
+		if len(all) > 0 {
+			why = all[0].Error
+		}
+		return failed("no trial came to a score: " + why)
 	}
 	best := ranked[0]
 	var noise []float64
@@ -144,6 +166,33 @@ func (a *app) runTune(cmd *cobra.Command, f *tuning) error {
 		}
 	}
 	return a.tuned(f, t, all, best, noise)
+}
+
+// failed says that a search came to nothing.
+func failed(summary string) error {
+	return sdk.Diagnostics{{Severity: sdk.Error, Code: "tune.failed", Summary: summary, Remedy: "try the recipe with islm train first"}}.Err()
+}
+
+// checkNumbers refuses numbers with which no search can be made.
+func (f *tuning) checkNumbers() error {
+	switch {
+	case f.trials < 1:
+		return fmt.Errorf("--trials %d: a search has 1 trial or more", f.trials)
+	case f.round < 1:
+		return fmt.Errorf("--round %d: 1 trial or more sees the same history", f.round)
+	case f.parallel < 0:
+		return fmt.Errorf("--parallel %d: a number of trials, or 0 for as many as cores and memory allow", f.parallel)
+	case f.seeds < 0:
+		return fmt.Errorf("--seeds %d: a number of seeds; with 1 or 0 the noise is not measured", f.seeds)
+	case len(f.budgets) == 0:
+		return errors.New("--budgets: the epochs of one rung or more, as 1,3,9")
+	}
+	for i, b := range f.budgets {
+		if b < 1 || i > 0 && b <= f.budgets[i-1] {
+			return fmt.Errorf("--budgets %s: epochs of 1 or more that rise from rung to rung, as 1,3,9", strings.Trim(strings.ReplaceAll(fmt.Sprint(f.budgets), " ", ","), "[]"))
+		}
+	}
+	return nil
 }
 
 // readSpace takes the space of --space, else that of the recipe file.
@@ -228,6 +277,11 @@ func fitting(memory, free int64, cores, threads int) int {
 // check refuses keys that no recipe has, and searches none of whose trials, or not all
 // of them, could be trained and compared.
 func (t *trials) check(space tune.Space) error {
+	for _, d := range space {
+		if _, ok := recipe.FindKey(d.Key); !ok && slices.ContainsFunc(d.Choices, func(c string) bool { return strings.HasPrefix(c, "{") }) {
+			return sdk.Diagnostics{{Severity: sdk.Error, Code: "tune.space", Path: d.Key, Summary: d.Key + " is no key whose value is a map", Remedy: "name each key by itself, as train.lr; a map is the value of keys such as fewshot.verbalizer"}}.Err()
+		}
+	}
 	values := space.Random(t.plan.Seed, 0)
 	first, wrong := t.resolve(t.sets(values, 0, 0)...)
 	plans := []*recipe.Plan{first}
@@ -280,6 +334,64 @@ func (t *trials) check(space tune.Space) error {
 	return nil
 }
 
+// comparable refuses a space whose trials are scored by different things, and warns
+// where they may be scored on different rows.
+func (t *trials) comparable(space tune.Space) (ds sdk.Diagnostics) {
+	first, _ := t.resolve(t.sets(space.Random(t.plan.Seed, 0), 0, 0)...)
+	refuse := func(key, summary, remedy string) {
+		ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "tune.scores", Path: key, Summary: summary, Remedy: remedy})
+	}
+	for _, d := range space {
+		if d.Choices != nil && len(slices.Compact(slices.Sorted(slices.Values(d.Choices)))) < 2 {
+			continue
+		}
+		if d.Key == "preset" || d.Key == "objective" {
+			var plans []*recipe.Plan
+			for _, choice := range d.Choices {
+				p, _ := t.resolve(d.Key + "=" + choice)
+				plans = append(plans, p)
+			}
+			t.comparablePlans(d, plans, refuse)
+			continue
+		}
+		switch first.Scored(d.Key) {
+		case recipe.ScoresOther:
+			refuse(d.Key, d.Key+" says what a score is of: scores of trials with different values cannot be compared",
+				"fix it in the recipe, or with --set; a search for each value, if several are wanted")
+		case recipe.ScoresRows:
+			ds.Add(sdk.Diagnostic{Severity: sdk.Warning, Code: "tune.rows", Path: d.Key, Summary: "trials with different values of " + d.Key + " may be scored on different rows: then their scores cannot be compared",
+				Remedy: rowsRemedy(d.Key, first)})
+		}
+	}
+	return ds
+}
+
+func rowsRemedy(key string, plan *recipe.Plan) string {
+	if strings.HasPrefix(key, "data.") && plan.Objective != recipe.ObjectiveFewShot && plan.Objective != recipe.ObjectivePretrain {
+		return "data.valid=FILE gives all trials the same"
+	}
+	return "compare the best models on the same data with islm eval"
+}
+
+// comparablePlans refuses presets or objectives that are scored by different things,
+// where the recipe does not lie over them.
+func (t *trials) comparablePlans(d tune.Dimension, plans []*recipe.Plan, refuse func(key, summary, remedy string)) {
+	for i, p := range plans[1:] {
+		if a, b := plans[0].Objective == recipe.ObjectivePretrain, p.Objective == recipe.ObjectivePretrain; a != b {
+			refuse(d.Key, "the space holds the objective pretrain beside others, whose scores cannot be compared", "two searches, one with objective=pretrain and one without it")
+			return
+		}
+		for _, k := range recipe.Keys() {
+			was, ok := plans[0].Text(k.Path)
+			is, _ := p.Text(k.Path)
+			if ok && was != is && p.Scored(k.Path) == recipe.ScoresOther {
+				refuse(d.Key, fmt.Sprintf("%s %s has %s %s, %s %s: their scores cannot be compared", d.Key, d.Choices[0], k.Path, was, d.Choices[i+1], is), "fix "+k.Path+" in the recipe, or with --set: it lies over presets")
+				return
+			}
+		}
+	}
+}
+
 // checkSearched is core.CheckTrained in the words of a search.
 func checkSearched(plan *recipe.Plan) sdk.Diagnostics {
 	ds := core.CheckTrained(plan)
@@ -292,7 +404,7 @@ func checkSearched(plan *recipe.Plan) sdk.Diagnostics {
 
 // digests are those of what the trials depend on besides their values. Where the
 // space names models or data, the content of each of its choices counts, of presets
-// what they set.
+// what they set. What is not there is told, before it fails every trial.
 func (t *trials) digests(ctx context.Context, run *core.Run, space tune.Space) (map[string]string, error) {
 	laid := [][]string{nil}
 	for _, d := range space {
@@ -309,8 +421,14 @@ func (t *trials) digests(ctx context.Context, run *core.Run, space tune.Space) (
 	}
 	var plans []*recipe.Plan
 	for _, sets := range laid {
-		plan, _ := t.resolve(sets...) // what is wrong without the other values, or with them, the trial tells
+		plan, ds := t.resolve(sets...) // what is wrong without the other values, or with them, the trial tells
 		plans = append(plans, plan)
+		if ds.HasErrors() {
+			continue
+		}
+		if err := run.Ready(ctx, plan); err != nil {
+			return nil, err
+		}
 	}
 	return run.Inputs(ctx, t.free(space), plans...)
 }
@@ -425,7 +543,8 @@ func (t *trials) one(ctx context.Context, name string, x *tune.Trial, seed uint6
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		x.Error = err.Error()
+		// Its own name would make of one problem as many as there are trials.
+		x.Error = strings.ReplaceAll(err.Error(), name, "trial-N")
 		return nil
 	}
 	own := filepath.Join(out, core.Own)
@@ -543,7 +662,7 @@ func (a *app) tuned(f *tuning, t *trials, all []tune.Trial, best tune.Trial, noi
 	}
 	for _, x := range all {
 		if x.Error != "" {
-			table.Rows = append(table.Rows, []string{strconv.Itoa(x.ID), describe(x.Values), "", "failed", clipText(x.Error, 60), ""})
+			table.Rows = append(table.Rows, []string{strconv.Itoa(x.ID), describe(x.Values), "", "failed", clipText(x.Error, 120), ""})
 		}
 	}
 	fmt.Fprintln(a.stdout, table.String())

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -148,6 +149,27 @@ func TestThreadsOfTrials(t *testing.T) {
 	}
 }
 
+// Numbers that make no search are told with their flag.
+func TestTuneNumbers(t *testing.T) {
+	good := func() *tuning { return &tuning{trials: 1, round: 1, budgets: []int{1, 3}, seeds: 1} }
+	require.NoError(t, good().checkNumbers())
+	for flag, change := range map[string]func(*tuning){
+		"--trials 0":    func(f *tuning) { f.trials = 0 },
+		"--trials -2":   func(f *tuning) { f.trials = -2 },
+		"--round 0":     func(f *tuning) { f.round = 0 },
+		"--parallel -1": func(f *tuning) { f.parallel = -1 },
+		"--seeds -1":    func(f *tuning) { f.seeds = -1 },
+		"--budgets 0":   func(f *tuning) { f.budgets = []int{0} },
+		"--budgets 3,1": func(f *tuning) { f.budgets = []int{3, 1} },
+		"--budgets 1,1": func(f *tuning) { f.budgets = []int{1, 1} },
+		"--budgets:":    func(f *tuning) { f.budgets = nil },
+	} {
+		f := good()
+		change(f)
+		require.ErrorContains(t, f.checkNumbers(), flag)
+	}
+}
+
 // What no trial could train is refused before the first one.
 func TestTuneObjectives(t *testing.T) {
 	for _, c := range []struct{ sets, space, method, want string }{
@@ -173,6 +195,75 @@ func TestTuneObjectives(t *testing.T) {
 	// The recipe's objective lies over those of presets.
 	tr, _ = fakeTrials(t, &tuning{parallel: 1}, 0, "objective=finetune")
 	require.NoError(t, tr.check(searchSpace(t, "{preset: [lora, fewshot]}")))
+}
+
+// Trials whose scores are of different things are refused, those whose rows may differ
+// are told.
+func TestTuneComparesScores(t *testing.T) {
+	for _, c := range []struct{ sets, space, code, key string }{
+		{"", "{train.metric: [accuracy, loss]}", "tune.scores", "train.metric"},
+		{"", "{data.valid: [a.jsonl, b.jsonl]}", "tune.scores", "data.valid"},
+		{"", "{data.split: [[0.8, 0.1, 0.1], [0.6, 0.2, 0.2]]}", "tune.scores", "data.split"},
+		{"", "{heads.topic.labels: [[a, b], [a, b, c]]}", "tune.scores", "heads.topic.labels"},
+		{"objective=pretrain", "{pretrain.share: {uniform: [0.1, 0.3]}}", "tune.scores", "pretrain.share"},
+		{"objective=pretrain", "{pretrain.mask: [token, word]}", "tune.scores", "pretrain.mask"},
+		{"objective=pretrain", "{pretrain.task: [on, off]}", "tune.scores", "pretrain.task"},
+		{"", "{preset: [finetune, ner]}", "tune.scores", "preset"},
+		{"", "{objective: [finetune, pretrain]}", "tune.scores", "objective"},
+		{"", "{data.path: [a, b]}", "tune.rows", "data.path"},
+		{"objective=fewshot data.valid=v.jsonl", "{data.path: [a, b]}", "tune.rows", "data.path"},
+		{"objective=pretrain", "{data.max_length: [64, 128]}", "tune.rows", "data.max_length"},
+		{"objective=fewshot", "{seed: [1, 2]}", "tune.rows", "seed"},
+
+		{"", "{train.metric: [accuracy, accuracy]}", "", ""},
+		{"data.valid=v.jsonl", "{data.path: [a, b]}", "", ""},
+		{"train.metric=entity_f1", "{preset: [finetune, ner]}", "", ""},
+		{"", "{pretrain.share: [0.1, 0.3]}", "", ""}, // of a head beside others
+		{"", "{data.max_length: [64, 128], base: [x, y], seed: [1, 2], data.share: [0.5, 1], train.lr: {log: [1e-5, 1e-3]}, augment.packs: [[], [aeda]]}", "", ""},
+	} {
+		tr, _ := fakeTrials(t, &tuning{parallel: 1}, 0, strings.Fields(c.sets)...)
+		ds := tr.comparable(searchSpace(t, c.space))
+		if c.code == "" {
+			require.Empty(t, ds, "%s %s", c.sets, c.space)
+			continue
+		}
+		require.Len(t, ds, 1, "%s %s", c.sets, c.space)
+		require.Equal(t, []string{c.code, c.key}, []string{ds[0].Code, ds[0].Path})
+		require.Equal(t, c.code == "tune.scores", ds.HasErrors())
+	}
+}
+
+// Values that are lists and maps reach the plans of the trials.
+func TestTrialsOfLists(t *testing.T) {
+	tr, seen := fakeTrials(t, &tuning{parallel: 1}, 0)
+	space := searchSpace(t, `{augment.packs: [[], [aeda, general-en]], data.fields: [{text: "a b"}], train.freeze: [[encoder]]}`)
+	require.NoError(t, tr.check(space))
+	all, err := tr.study(space, tune.Grid, 0).Search(t.Context())
+	require.NoError(t, err)
+	require.Len(t, all, 2)
+	require.Equal(t, "[aeda, general-en]", all[1].Values["augment.packs"])
+	plans := seen()
+	require.Empty(t, plans[0].Augment.Packs)
+	require.Equal(t, []string{"aeda", "general-en"}, plans[1].Augment.Packs)
+	require.Equal(t, map[string]string{"text": "a b"}, plans[1].Data.Fields)
+	require.Equal(t, []string{"encoder"}, plans[1].Train.Freeze)
+	for space, want := range map[string]string{"{train: [{lr: 1}, {lr: 2}]}": "no key whose value is a map", "{train.lr: [[1], [2]]}": "train.lr wants a number"} {
+		require.ErrorContains(t, tr.check(searchSpace(t, space)), want)
+	}
+}
+
+// A trial that fails tells so in the words of its process.
+func TestFailedTrial(t *testing.T) {
+	var words firstError
+	fmt.Fprint(&words, "warning[data.x]: long\nerror[data.path]: data: stat trial-0007.txt: no such file\n  remedy: check the path\nerror[other]: later\n")
+	tr, _ := fakeTrials(t, &tuning{parallel: 1}, 0)
+	tr.child = func(context.Context, []string, string, string) error {
+		return &childError{words.found, errors.New("exit status 3")}
+	}
+	x := tune.Trial{ID: 7, Values: map[string]string{"train.lr": "0.1"}}
+	require.NoError(t, tr.run(t.Context(), &x))
+	require.Equal(t, "error[data.path]: data: stat trial-N.txt: no such file", x.Error)
+	require.Equal(t, "exit status 3", (&childError{"", errors.New("exit status 3")}).Error())
 }
 
 // Few-shot trials are cross-validations, the seeds of the best too.

@@ -99,6 +99,7 @@ func (a *app) vocabEncode() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&model, "model", "", "model folder, or a name in the model store")
+	completeModels(cmd, "model")
 	cmd.Flags().StringVar(&in, "in", "", "file of texts, one per line; - or none is stdin")
 	cmd.Flags().BoolVar(&plain, "no-special", false, "without special tokens")
 	return cmd

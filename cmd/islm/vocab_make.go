@@ -124,6 +124,7 @@ type termFlags struct {
 func (t *termFlags) register(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&t.model, "model", "", "model folder, or a name in the model store")
+	completeModels(cmd, "model")
 	f.StringSliceVar(&t.domains, "domain", nil, "plugins whose terms are candidates")
 	f.StringArrayVar(&t.dev, "dev", nil, "take a plugin from this binary or source folder without a lock (repeatable)")
 	f.StringVar(&t.terms, "terms", "", "file of terms, one in a line")

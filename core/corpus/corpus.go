@@ -138,6 +138,19 @@ func Read(ctx context.Context, req Request) (*Corpus, sdk.Diagnostics, error) {
 	return c, p.diagnostics(), nil
 }
 
+// Find says whether the data of a request are there, and reads none of them. What is
+// wrong is told as Read tells it.
+func Find(req Request) (sdk.Diagnostics, error) {
+	p := &problems{check: req.Check}
+	datasets, err := findDatasets(&req, p)
+	if err == nil && datasets == nil {
+		if _, err = locate(&req, p); err != nil {
+			err = missingData(&req, err)
+		}
+	}
+	return p.diagnostics(), err
+}
+
 // load reads all inputs into splits and gives rows without an ID one.
 func (c *Corpus) load(ctx context.Context, req *Request, p *problems) (map[string][]row, error) {
 	splits := map[string][]row{}

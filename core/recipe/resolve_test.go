@@ -430,3 +430,12 @@ func TestPeftTerms(t *testing.T) {
 	_, ds := Resolve(Sources{Sets: []string{"objective=vocab", "train.peft=ia3", "train.lr=1e-2", "vocab.extend=200"}})
 	require.False(t, ds.HasErrors(), ds.String())
 }
+
+func TestStagesThatAreNone(t *testing.T) {
+	for text, want := range map[string]string{"stages: []": "stages is an empty list", "stages: 3": `stages wants a list of stages, this is "3"`} {
+		stages, ds := Stages(&File{Name: "r.yaml", Data: []byte(text)})
+		if len(stages) != 0 || len(ds) != 1 || !strings.Contains(ds[0].Summary, want) || ds[0].Line != 1 {
+			t.Errorf("%s: %v", text, ds)
+		}
+	}
+}

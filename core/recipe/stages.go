@@ -49,7 +49,11 @@ func Stages(file *File) ([]StagePlan, sdk.Diagnostics) {
 			ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "recipe.stages", File: file.Name, Line: at.Line, Column: at.Column, Path: "stages", Summary: fmt.Sprintf(format, args...),
 				Remedy: "stages is a list; each stage has the keys of a recipe, and a name if you like"})
 		}
-		if pair.Value.Kind != "list" || len(pair.Value.Items) == 0 {
+		if pair.Value.Kind == "list" && len(pair.Value.Items) == 0 {
+			bad(pair.Value, "stages is an empty list: there is nothing to run")
+			return nil, ds
+		}
+		if pair.Value.Kind != "list" {
 			bad(pair.Value, "stages wants a list of stages, this is %s", show(pair.Value))
 			return nil, ds
 		}

@@ -85,12 +85,14 @@ func (a *asha) work(ctx context.Context) {
 		t.Inputs = a.Inputs
 		a.mu.Lock()
 		delete(a.running, t.ID)
-		if err == nil {
+		var over *AllFailed
+		if err == nil && !errors.As(a.failed, &over) {
 			a.done[t.ID] = t
 			err = a.save(a.done)
 			if a.Done != nil {
 				a.Done(t)
 			}
+			err = errors.Join(err, a.hopeless(a.done))
 		}
 		a.failed = errors.Join(a.failed, err)
 		a.changed.Broadcast()

@@ -3,6 +3,7 @@ package tune
 import (
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,7 +15,7 @@ import (
 // or numbers from Low to High.
 type Dimension struct {
 	Key       string
-	Choices   []string // as a recipe file says them; nil = a range
+	Choices   []string // as --set says them, lists and maps in one line; nil = a range
 	Low, High float64
 	Log       bool // uniform in the logarithm
 	Whole     bool // whole numbers
@@ -29,6 +30,7 @@ type Space []Dimension
 //	train.dropout: {uniform: [0, 0.3]}
 //	train.epochs: {int: [2, 6]}
 //	train.batch_size: [8, 16, 32]
+//	augment.packs: [[], [aeda]]
 func ParseSpace(name string, data []byte) (Space, sdk.Diagnostics) {
 	doc, ds := sdk.ParseYAML(name, data)
 	if doc == nil {
@@ -47,7 +49,7 @@ func ParseSpace(name string, data []byte) (Space, sdk.Diagnostics) {
 func SpaceOf(name string, tree *sdk.Tree) (space Space, ds sdk.Diagnostics) {
 	bad := func(at *sdk.Tree, path, format string, args ...any) {
 		ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "tune.space", File: name, Line: at.Line, Column: at.Column, Path: path, Summary: path + ": " + fmt.Sprintf(format, args...),
-			Remedy: "write a list of values, {log: [LOW, HIGH]}, {uniform: [LOW, HIGH]} or {int: [LOW, HIGH]}"})
+			Remedy: "write a list of values (which may be lists themselves), {log: [LOW, HIGH]}, {uniform: [LOW, HIGH]} or {int: [LOW, HIGH]}"})
 	}
 	if tree.Kind != "map" {
 		bad(tree, "tune", "a search space is a map from keys of the recipe to their values")
@@ -58,11 +60,7 @@ func SpaceOf(name string, tree *sdk.Tree) (space Space, ds sdk.Diagnostics) {
 		switch v := pair.Value; {
 		case v.Kind == "list" && len(v.Items) > 0:
 			for _, item := range v.Items {
-				if item.Kind == "list" || item.Kind == "map" {
-					bad(item, pair.Key, "a value is a word or a number")
-					continue
-				}
-				d.Choices = append(d.Choices, item.Text)
+				d.Choices = append(d.Choices, choice(item))
 			}
 		case v.Kind == "map" && len(v.Pairs) == 1 && v.Pairs[0].Value.Kind == "list" && len(v.Pairs[0].Value.Items) == 2:
 			form := v.Pairs[0].Key
@@ -86,6 +84,38 @@ func SpaceOf(name string, tree *sdk.Tree) (space Space, ds sdk.Diagnostics) {
 	}
 	slices.SortFunc(space, func(a, b Dimension) int { return strings.Compare(a.Key, b.Key) })
 	return space, ds
+}
+
+// choice is a value as --set takes it: a list or a map in one line, all else as it is
+// written.
+func choice(v *sdk.Tree) string {
+	switch v.Kind {
+	case "list":
+		var items []string
+		for _, item := range v.Items {
+			items = append(items, inner(item))
+		}
+		return "[" + strings.Join(items, ", ") + "]"
+	case "map":
+		var pairs []string
+		for _, p := range v.Pairs {
+			pairs = append(pairs, inner(&sdk.Tree{Kind: "text", Text: p.Key})+": "+inner(p.Value))
+		}
+		return "{" + strings.Join(pairs, ", ") + "}"
+	}
+	return v.Text
+}
+
+// plainWord is text that needs no quotes within a list, but for the words that are none.
+var plainWord = regexp.MustCompile(`^[\pL_][\pL\pN_./-]*( [\pL\pN_./-]+)*$`)
+
+// inner is a value within a list or a map.
+func inner(v *sdk.Tree) string {
+	word := plainWord.MatchString(v.Text) && !slices.Contains([]string{"true", "false", "null", "yes", "no", "on", "off", "y", "n"}, strings.ToLower(v.Text))
+	if v.Kind == "text" && !word {
+		return strconv.Quote(v.Text)
+	}
+	return choice(v)
 }
 
 // at is the value at position u in [0, 1) of the dimension.

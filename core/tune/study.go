@@ -46,6 +46,10 @@ type Study struct {
 	// they are: recipe, data, … Trials of File that were made with others are refused
 	// (OtherInputs); nil = not known, nothing is refused.
 	Inputs map[string]string
+	// Alike ends a search (AllFailed) whose first trials, so many or more, all failed
+	// with the same error though no searched value is common to them: what is wrong
+	// is wrong with every trial. 0 = never.
+	Alike int
 	// Run trains one trial and fills in its score; an error of the trial itself
 	// belongs in Trial.Error.
 	Run func(ctx context.Context, t *Trial) error
@@ -80,6 +84,46 @@ func (s *Study) sameInputs(t Trial) error {
 	}
 	slices.Sort(names)
 	return &OtherInputs{File: s.File, Trial: t, Names: names}
+}
+
+// AllFailed ends a search in which every trial failed with the same error. Of these
+// trials none is kept: the next search tries them again.
+type AllFailed struct {
+	Trials int
+	Reason string // the error of each
+}
+
+func (e *AllFailed) Error() string {
+	return fmt.Sprintf("the first %d trials all failed alike: %s", e.Trials, e.Reason)
+}
+
+// hopeless ends the search as Alike says, and removes the file of trials.
+func (s *Study) hopeless(done map[int]Trial) error {
+	if s.Alike == 0 || len(done) < s.Alike {
+		return nil
+	}
+	var all []Trial
+	for _, t := range done {
+		if all = append(all, t); t.Error == "" || t.Error != all[0].Error {
+			return nil
+		}
+	}
+	for i := range s.Space {
+		d := &s.Space[i]
+		one := func(v string) bool { return v == d.Choices[0] }
+		if d.Choices != nil && !slices.ContainsFunc(d.Choices, func(v string) bool { return !one(v) }) {
+			continue // every trial has it
+		}
+		if !slices.ContainsFunc(all, func(t Trial) bool { return t.Values[d.Key] != all[0].Values[d.Key] }) {
+			return nil // it may be this value
+		}
+	}
+	if s.File != "" {
+		if err := os.Remove(s.File); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove the trials: %w", err)
+		}
+	}
+	return &AllFailed{len(all), all[0].Error}
 }
 
 // Search runs what is missing and returns all trials in the order of their IDs.
@@ -136,6 +180,9 @@ func (s *Study) halve(ctx context.Context, done map[int]Trial) (all []Trial, err
 			return all, err
 		}
 		best := Ranked(all[begin:])
+		if len(best) == 0 {
+			return all, nil // all failed: nothing goes on
+		}
 		best = best[:max(1, len(best)/eta)]
 		rung = nil
 		for _, t := range best {
@@ -173,6 +220,10 @@ func (s *Study) run(ctx context.Context, all, round []Trial, done map[int]Trial)
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, max(s.Parallel, 1))
 	errs := make([]error, len(round))
+	caller := ctx
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := false // by hopeless
 	for _, i := range open {
 		slots <- struct{}{}
 		wg.Go(func() {
@@ -182,20 +233,31 @@ func (s *Study) run(ctx context.Context, all, round []Trial, done map[int]Trial)
 			}
 			t := &round[i]
 			if errs[i] = s.Run(ctx, t); errs[i] != nil {
+				stop() // the others would go on for a search that is over
 				return
 			}
 			t.settle()
 			t.Inputs = s.Inputs
 			mu.Lock()
 			defer mu.Unlock()
+			if ended {
+				return
+			}
 			done[t.ID] = *t
 			errs[i] = s.save(done)
 			if s.Done != nil {
 				s.Done(*t)
 			}
+			if err := s.hopeless(done); err != nil {
+				ended, errs[i] = true, errors.Join(errs[i], err)
+				stop()
+			}
 		})
 	}
 	wg.Wait()
+	if caller.Err() == nil { // of those that were stopped the first error tells why
+		errs = slices.DeleteFunc(errs, func(err error) bool { return errors.Is(err, context.Canceled) })
+	}
 	if err := errors.Join(errs...); err != nil {
 		return all, err
 	}

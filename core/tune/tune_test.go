@@ -3,6 +3,7 @@ package tune
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -48,6 +49,28 @@ func TestSpace(t *testing.T) {
 	for _, d := range s {
 		for _, u := range []float64{0.1, 0.5, 0.9} {
 			require.Equal(t, d.at(u), d.at(d.position(d.at(u))), d.Key)
+		}
+	}
+}
+
+// Values that are lists or maps stand in one line, as --set takes them.
+func TestSpaceOfLists(t *testing.T) {
+	s := space(t, `{augment.packs: [[], [aeda], [aeda, "general-en"]], train.freeze: [[all but top 2], encoder], data.labels: [["7", 7, "on", "a, b", "say \"x\""]], fewshot.verbalizer: [{up: good, down: "bad|poor"}], train.lr: {log: [1e-5, 1e-3]}}`)
+	want := map[string][]string{
+		"augment.packs":      {"[]", "[aeda]", "[aeda, general-en]"},
+		"train.freeze":       {"[all but top 2]", "encoder"},
+		"data.labels":        {`["7", 7, "on", "a, b", "say \"x\""]`},
+		"fewshot.verbalizer": {`{up: good, down: "bad|poor"}`},
+	}
+	for i := range s {
+		if choices, ok := want[s[i].Key]; ok {
+			require.Equal(t, choices, s[i].Choices)
+			for _, c := range choices { // the text says the same again
+				again := space(t, fmt.Sprintf("k: [%s]", c))
+				require.Equal(t, []string{c}, again[0].Choices)
+			}
+		} else {
+			require.True(t, s[i].Log)
 		}
 	}
 }
@@ -167,6 +190,62 @@ func TestHalving(t *testing.T) {
 
 // Scores that were made with other inputs are refused, by every method; those of files
 // without inputs are taken as they are.
+// Where all trials of a rung fail there is nothing that could go on.
+func TestHalvingOfFailures(t *testing.T) {
+	s := Study{Space: space(t, "x: {uniform: [0, 1]}"), Method: Halving, Trials: 4, Budgets: []int{1, 3}, Run: func(_ context.Context, x *Trial) error {
+		require.NotEmpty(t, x.Values)
+		x.Error = "no memory"
+		return nil
+	}}
+	all, err := s.Search(t.Context())
+	require.NoError(t, err)
+	require.Len(t, all, 4)
+	require.Empty(t, Ranked(all))
+}
+
+// What is wrong with every trial ends a search; what may be the fault of a value does not.
+func TestStudyOfTrialsThatFailAlike(t *testing.T) {
+	for _, method := range Methods() {
+		for _, parallel := range []int{1, 3} {
+			t.Run(fmt.Sprint(method, parallel), func(t *testing.T) {
+				file := filepath.Join(t.TempDir(), "study.json")
+				broken, runs := true, atomic.Int32{}
+				s := &Study{Space: space(t, "{x: {uniform: [0, 1]}, k: [a, b]}"), Method: method, Trials: 20, Round: 4, Parallel: parallel, Points: 10, Budgets: []int{1, 3}, Seed: 3, Alike: 3, File: file, Run: func(_ context.Context, x *Trial) error {
+					if runs.Add(1); broken {
+						x.Error = "the base is not there"
+					}
+					x.Score = number(t, x.Values["x"])
+					return nil
+				}}
+				_, err := s.Search(t.Context())
+				var over *AllFailed
+				require.ErrorAs(t, err, &over)
+				require.NotErrorIs(t, err, context.Canceled)
+				require.Equal(t, "the base is not there", over.Reason)
+				require.GreaterOrEqual(t, over.Trials, 3)
+				require.Less(t, int(runs.Load()), 16)
+				require.NoFileExists(t, file)
+
+				broken = false // and the same command tries all of them
+				all, err := s.Search(t.Context())
+				require.NoError(t, err)
+				require.Len(t, Ranked(all), len(all))
+			})
+		}
+	}
+	// A grid begins with the first value of its first key, whose fault it may be.
+	s := &Study{Space: space(t, "{a: [bad, good], x: {uniform: [0, 1]}}"), Method: Grid, Points: 5, Alike: 3, Run: func(_ context.Context, x *Trial) error {
+		if x.Values["a"] == "bad" {
+			x.Error = "no memory"
+		}
+		return nil
+	}}
+	all, err := s.Search(t.Context())
+	require.NoError(t, err)
+	require.Len(t, all, 10)
+	require.Len(t, Ranked(all), 5)
+}
+
 func TestStudyInputs(t *testing.T) {
 	for _, method := range Methods() {
 		t.Run(method, func(t *testing.T) {
