@@ -21,6 +21,10 @@ type Model struct {
 	// NewPooler: a head reads the pooler, and the folder had none.
 	NewPooler bool
 
+	// poolerBeside: the folder holds the pooler in islm/, as below a language model,
+	// where transformers and peft do not look: an adapter has to bring it along.
+	poolerBeside bool
+
 	pooler    *linear    // nil when no head reads it
 	knowledge *knowledge // nil when none is injected
 	tuning    *tuning    // nil without an adapter
