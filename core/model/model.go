@@ -47,6 +47,9 @@ type Encoder interface {
 	Tie() *Param
 	// words are the word embeddings [V, width].
 	words() *Param
+	// lookup takes word embeddings [B, T, width] by ids [B, T], as Encode does where
+	// Input has none of its own.
+	lookup(ids *torch.Tensor) *torch.Tensor
 	// tune gives what an adapter adds before the layers (virtual tokens, rows of new
 	// terms), nil for none.
 	tune(t *tuning)
