@@ -100,11 +100,11 @@ func (p *Pipeline) Run(ctx context.Context) (res *Result, few *FewShotResult, er
 	return res, few, nil
 }
 
-// check refuses, before the first stage, a model that the next stage could not begin
-// with.
+// check refuses, before the first stage, one that would train nothing, and a model that
+// the next stage could not begin with.
 func (p *Pipeline) check() error {
 	var ds sdk.Diagnostics
-	for i := range len(p.Stages) - 1 {
+	for i := range p.Stages {
 		s := &p.Stages[i]
 		r, err := p.Make(s)
 		if err != nil {
@@ -117,7 +117,11 @@ func (p *Pipeline) check() error {
 		if bad.HasErrors() {
 			continue // the stage itself tells them, with what its plugins advise
 		}
-		if method := plan.Train.Peft; recipe.HasAdapter(method) && !recipe.Mergeable(method) {
+		for _, d := range plan.Idle() {
+			d.Summary = "stage " + s.Name + ": " + d.Summary
+			ds.Add(d)
+		}
+		if method := plan.Train.Peft; i+1 < len(p.Stages) && recipe.HasAdapter(method) && !recipe.Mergeable(method) {
 			ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "adapter.merge", Path: "train.peft",
 				Summary: fmt.Sprintf("stage %s trains an adapter of the kind %s, which cannot be merged into its base: stage %s has no model to begin with", s.Name, method, p.Stages[i+1].Name), Remedy: unmergeableRemedy})
 		}
