@@ -312,8 +312,13 @@ func Merge(ctx context.Context, engine recipe.Engine, dir, out string, stores ..
 		return nil, err
 	}
 	if !c.Mergeable() {
-		return nil, sdk.Diagnostics{{Severity: sdk.Error, Code: "adapter.merge", File: dir, Summary: fmt.Sprintf("an adapter of the kind %s is no change of weights and cannot be merged", c.Method), Remedy: "use the adapter folder as it is"}}.Err()
+		return nil, sdk.Diagnostics{{Severity: sdk.Error, Code: "adapter.merge", File: dir, Summary: fmt.Sprintf("an adapter of the kind %s is no change of weights and cannot be merged", adapterKind(dir, c)), Remedy: "use the adapter folder as it is"}}.Err()
 	}
+	plan, known, err := injectedBy(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer known.close() //nolint:errcheck // only read
 	if err := emptyOut(out); err != nil {
 		return nil, err
 	}
@@ -321,7 +326,7 @@ func Merge(ctx context.Context, engine recipe.Engine, dir, out string, stores ..
 	if err := os.RemoveAll(tmp); err != nil {
 		return nil, fmt.Errorf("merge: %w", err)
 	}
-	res, err := merger.Merge(ctx, &recipe.MergeJob{Model: dir, Base: base, Heads: heads.Heads, Primary: heads.Primary, Out: tmp})
+	res, err := merger.Merge(ctx, &recipe.MergeJob{Model: dir, Base: base, Heads: heads.Heads, Primary: heads.Primary, Plan: plan, Injection: known.injection(), Out: tmp})
 	if err != nil {
 		return nil, err
 	}
@@ -351,16 +356,60 @@ func Merge(ctx context.Context, engine recipe.Engine, dir, out string, stores ..
 			return nil, fmt.Errorf("merge: %w", err)
 		}
 	}
-	if k := filepath.Join(dir, Own, "knowledge"); exists(k) {
-		if err := os.CopyFS(filepath.Join(tmp, Own, "knowledge"), os.DirFS(k)); err != nil {
-			return nil, fmt.Errorf("merge: %w", err)
-		}
+	if err := copyKnowledge(dir, tmp); err != nil {
+		return nil, fmt.Errorf("merge: %w", err)
 	}
 	if err := os.RemoveAll(out); err != nil {
 		return nil, fmt.Errorf("merge: %w", err)
 	}
 	return res, os.Rename(tmp, out)
 }
+
+// adapterKind is the value of train.peft that made an adapter. For peft prefix and
+// ptuning are one: what the network of a prefix made is written in its place.
+func adapterKind(dir string, c *peft.Config) string {
+	if c.Method != recipe.PeftPTuning {
+		return c.Method
+	}
+	file := filepath.Join(dir, Own, PlanFile)
+	if data, err := os.ReadFile(file); err == nil {
+		if plan, ds := recipe.Parse(file, data); !ds.HasErrors() && plan.Train.Peft == recipe.PeftPrefix {
+			return recipe.PeftPrefix
+		}
+	}
+	return c.Method
+}
+
+// injectedBy reads the plan of a finished folder, nil if it has none, and opens what
+// it injects.
+func injectedBy(dir string) (*recipe.Plan, *knowledge, error) {
+	file := filepath.Join(dir, Own, PlanFile)
+	data, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the model's plan: %w", err)
+	}
+	plan, ds := recipe.Parse(file, data)
+	if err := ds.Err(); err != nil {
+		return nil, nil, err
+	}
+	k, ds, err := loadKnowledge(dir, plan)
+	return plan, k, errors.Join(err, ds.Err())
+}
+
+// copyKnowledge copies what a finished folder injects, weights apart.
+func copyKnowledge(from, to string) error {
+	k := filepath.Join(from, Own, KnowledgeDir)
+	if !exists(k) {
+		return nil
+	}
+	return os.CopyFS(filepath.Join(to, Own, KnowledgeDir), os.DirFS(k))
+}
+
+// mergedStage names what Merge makes of an adapter and its base.
+const mergedStage = "merged.v2"
 
 // merged merges an adapter that stands as the base of a run or as a teacher (role),
 // once: the result is a stage.
@@ -370,10 +419,11 @@ func (r *Run) merged(ctx context.Context, role, dir string) (string, error) {
 		return "", err
 	}
 	if !c.Mergeable() {
-		return "", sdk.Diagnostics{{Severity: sdk.Error, Code: "adapter.merge", File: dir, Summary: fmt.Sprintf("an adapter of the kind %s is no change of weights: it cannot be merged, as the %s of a run has to be", c.Method, role),
+		return "", sdk.Diagnostics{{Severity: sdk.Error, Code: "adapter.merge", File: dir, Summary: fmt.Sprintf("an adapter of the kind %s is no change of weights: it cannot be merged, as the %s of a run has to be", adapterKind(dir, c), role),
 			Remedy: unmergeableRemedy}}.Err()
 	}
 	h := sha256.New()
+	fmt.Fprintln(h, mergedStage)
 	for _, at := range []string{dir, base} {
 		digest, err := weightsDigest(at)
 		if err != nil {
@@ -439,9 +489,14 @@ func Unmerge(ctx context.Context, engine recipe.Engine, dir, out string) (*recip
 	for _, name := range []string{peft.ConfigFile, peft.WeightsFile} {
 		copies[filepath.Join(kept, name)] = filepath.Join(tmp, "adapter", name)
 	}
-	copies[filepath.Join(dir, Own, hf.HeadsFile)] = filepath.Join(tmp, "adapter", Own, hf.HeadsFile)
 	copies[filepath.Join(dir, hf.ConfigFile)] = filepath.Join(tmp, "adapter", hf.ConfigFile)
-	copies[filepath.Join(dir, Own, hf.HeadWeightsFile)] = filepath.Join(tmp, "adapter", Own, hf.HeadWeightsFile)
+	// Heads, knowledge and how texts are read are the adapter's, not the base's.
+	for _, name := range []string{hf.HeadsFile, hf.HeadWeightsFile, hf.KnowledgeWeightsFile, PlanFile} {
+		copies[filepath.Join(dir, Own, name)] = filepath.Join(tmp, "adapter", Own, name)
+	}
+	if err := copyKnowledge(dir, filepath.Join(tmp, "adapter")); err != nil {
+		return nil, fmt.Errorf("unmerge: %w", err)
+	}
 	for from, to := range copies {
 		if err := copyIfThere(from, to); err != nil {
 			return nil, fmt.Errorf("unmerge: %w", err)

@@ -130,6 +130,7 @@ func openData(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 	for i := range d.heads {
 		d.heads[i] = plan.Apply(d.heads[i])
 	}
+	ds = append(ds, plan.IdleHeads(d.heads)...)
 	if ds = append(ds, refuseTerms(plan, d.heads)...); ds.HasErrors() {
 		return nil, ds, nil
 	}

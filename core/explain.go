@@ -73,8 +73,13 @@ func Explain(ctx context.Context, engine recipe.Engine, b *Bundle, examples []sd
 	if b.writer() >= 0 {
 		return nil, sdk.Diagnostics{{Severity: sdk.Error, Code: "explain.head", File: b.Dir, Summary: fmt.Sprintf("head %q writes text: its words are no answer that could be shared out", b.Heads[b.writer()].Name), Remedy: "drop --explain"}}.Err()
 	}
+	var silent []string
 	for _, h := range b.Heads {
-		if h.Kind == sdk.KindQA || h.Kind == sdk.KindRelation || h.Kind == sdk.KindPattern {
+		quiet := unexplained(h.Kind)
+		if quiet {
+			silent = append(silent, fmt.Sprintf("%s (%s)", h.Name, h.Kind))
+		}
+		if h.Kind == sdk.KindQA || h.Kind == sdk.KindRelation || h.Kind == sdk.KindPattern || quiet && len(silent) == len(b.Heads) {
 			return nil, sdk.Diagnostics{{Severity: sdk.Error, Code: "explain.kind", File: b.Dir, Summary: fmt.Sprintf("answers of head %q, of kind %s, cannot be explained", h.Name, h.Kind), Remedy: "ask without --explain"}}.Err()
 		}
 	}
@@ -99,6 +104,9 @@ func Explain(ctx context.Context, engine recipe.Engine, b *Bundle, examples []sd
 		return nil, err
 	}
 	x.shares(shares)
+	for i := range x.answers {
+		x.answers[i].Unexplained = silent
+	}
 	if len(x.variants) > 0 {
 		job.Rows = plainRows(x.variants)
 		without, err := engine.Predict(ctx, &job)
@@ -108,6 +116,12 @@ func Explain(ctx context.Context, engine recipe.Engine, b *Bundle, examples []sd
 		x.removed(without)
 	}
 	return x.answers, nil
+}
+
+// unexplained are kinds whose answers, numbers, vectors and spans that overlap, have no
+// log-odds of classes to share out: beside others they are answered alone.
+func unexplained(kind string) bool {
+	return slices.Contains([]string{sdk.KindRegress, sdk.KindRank, sdk.KindEmbed, sdk.KindSpan}, kind)
 }
 
 // explaining collects what is to be asked, and the answers.
@@ -128,7 +142,7 @@ type explaining struct {
 type place struct{ answer, explanation int }
 
 func (x *explaining) mask() int32 {
-	for _, role := range []string{"mask", "unk", "pad"} {
+	for _, role := range []string{"mask", "unk", "pad", "eos", "bos"} { // decoders often have the last two alone
 		if id, ok := x.b.Tokenizer.Special(role); ok {
 			return id
 		}
@@ -151,8 +165,9 @@ func (x *explaining) collect() error {
 			said := answered(spec, ex, o)
 			x.answers[i].Heads[spec.Name] = said
 			aim := recipe.Aim{Row: i, Head: h, Groups: groups}
-			switch spec.Kind {
-			case sdk.KindTag:
+			switch {
+			case unexplained(spec.Kind):
+			case spec.Kind == sdk.KindTag:
 				for _, s := range said.Spans {
 					aim.Tokens, aim.Tags = nil, nil
 					for k, t := range ex.Tokens {
@@ -162,7 +177,6 @@ func (x *explaining) collect() error {
 					}
 					x.ask(i, aim, Explanation{Head: spec.Name, Label: s.Label, Span: &s, Words: slices.Clone(words)})
 				}
-			case sdk.KindRegress, sdk.KindRank, sdk.KindEmbed, sdk.KindSpan: // answered, not explained
 			default:
 				aim.Class = o.Class
 				labels := recipe.Outputs(spec)

@@ -100,8 +100,8 @@ func (p *Pipeline) Run(ctx context.Context) (res *Result, few *FewShotResult, er
 	return res, few, nil
 }
 
-// check refuses, before the first stage, a model that the next stage could not begin
-// with.
+// check refuses, before the first stage, one that would train nothing, and a model that
+// the next stage could not begin with.
 func (p *Pipeline) check() error {
 	var ds sdk.Diagnostics
 	for i := range p.Stages {
@@ -117,7 +117,7 @@ func (p *Pipeline) check() error {
 		if bad.HasErrors() {
 			continue // the stage itself tells them, with what its plugins advise
 		}
-		for _, d := range checkMetric(plan, nil) {
+		for _, d := range append(checkMetric(plan, nil), plan.Idle()...) {
 			d.Summary = "stage " + s.Name + ": " + d.Summary
 			ds.Add(d)
 		}

@@ -22,6 +22,8 @@ type Answer struct {
 	Heads map[string]Answered `json:"heads"`
 	// Explain says what the answers came from, where that was asked.
 	Explain []Explanation `json:"explain,omitempty"`
+	// Unexplained names the heads, with their kinds, that were answered alone there.
+	Unexplained []string `json:"unexplained,omitempty"`
 }
 
 // Answered is what one head says.

@@ -231,6 +231,9 @@ func (r *Run) makePlan(context.Context) error {
 		d.Path = r.plugins.defaultData()
 	}
 	r.plan = plan
+	if !ds.HasErrors() {
+		ds = append(ds, plan.Idle()...)
+	}
 	return r.tell(append(ds, checkMetric(plan, nil)...))
 }
 
@@ -270,8 +273,11 @@ func (r *Run) model(ctx context.Context, ref string) (modelstore.Model, error) {
 }
 
 func (r *Run) findBase(ctx context.Context) error {
-	if err := r.makeStudent(); err != nil || r.base.Dir != "" {
+	if err := r.makeStudent(); err != nil {
 		return err
+	}
+	if r.base.Dir != "" {
+		return r.fitBase()
 	}
 	m, err := r.model(ctx, r.plan.Base)
 	if err != nil {
@@ -285,7 +291,19 @@ func (r *Run) findBase(ctx context.Context) error {
 	}
 	r.base = m
 	r.Watch.Stage("base", m.Name)
-	return nil
+	return r.fitBase()
+}
+
+// fitBase holds what the plan says of the base's parts against its shape.
+func (r *Run) fitBase() error {
+	if !recipe.Trained(r.plan.Objective) {
+		return nil
+	}
+	cfg, ds := hf.ReadConfig(r.base.Dir)
+	if cfg == nil {
+		return r.tell(ds)
+	}
+	return r.tell(fitParts(r.plan, cfg))
 }
 
 func (r *Run) prepareData(ctx context.Context) error {

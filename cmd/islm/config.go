@@ -132,15 +132,22 @@ func (a *app) configCheck() *cobra.Command {
 				file := &recipe.File{Name: name, Data: data}
 				stages, ds := recipe.Stages(file)
 				all = append(all, ds...)
-				for i := range stages {
-					_, ds := recipe.Resolve(recipe.Sources{File: file, Stage: &stages[i]})
+				check := func(src recipe.Sources) {
+					plan, ds := recipe.Resolve(src)
+					if !ds.HasErrors() {
+						for _, d := range plan.Idle() {
+							d.File = name
+							ds.Add(d)
+						}
+					}
 					all = append(all, ds...)
 				}
-				if len(stages) > 0 || ds.HasErrors() {
-					continue
+				for i := range stages {
+					check(recipe.Sources{File: file, Stage: &stages[i]})
 				}
-				_, ds = recipe.Resolve(recipe.Sources{File: file})
-				all = append(all, ds...)
+				if len(stages) == 0 && !ds.HasErrors() {
+					check(recipe.Sources{File: file})
+				}
 			}
 			if err := all.Err(); err != nil {
 				return err

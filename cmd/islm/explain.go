@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/islm-dev/islm/core"
 	"github.com/islm-dev/islm/core/report"
@@ -33,6 +34,9 @@ func (a *app) explained(answers []core.Answer, out, page string) error {
 		a.answer(ans)
 		for _, e := range ans.Explain {
 			a.explanation(&e)
+		}
+		if len(ans.Unexplained) > 0 {
+			fmt.Fprintf(a.stdout, "\n  not explained: %s\n", strings.Join(ans.Unexplained, ", "))
 		}
 	}
 	return nil

@@ -167,6 +167,26 @@ func emptySlices() cmp.Option {
 	}
 }
 
+// A ranking head reads two texts at once or one by one, as its loss says: the rows of
+// one are of no use for the other.
+func TestStageOfRankingHeads(t *testing.T) {
+	digest := func(loss string) string {
+		c := small(10)
+		c.Heads = []sdk.HeadSpec{{Name: "label", Kind: sdk.KindRank, Loss: loss}}
+		d, err := c.Digest(&BuildRequest{Plan: plan(t), Tokenizer: wordPieces(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	if digest("") == digest(sdk.LossMNR) {
+		t.Error("a cross-encoder and a bi-encoder have the same stage")
+	}
+	if digest("") != digest("mse") || digest(sdk.LossMNR) != digest(sdk.LossCosine) {
+		t.Error("the loss alone must not change the corpus")
+	}
+}
+
 func TestStageIsReused(t *testing.T) {
 	home, c := t.TempDir(), small(100)
 	first := build(t, c, BuildRequest{Home: home})

@@ -71,6 +71,9 @@ func (c *Corpus) Digest(req *BuildRequest) (string, error) {
 		if head.Kind == sdk.KindGenerate {
 			fmt.Fprintf(h, "separator %q\n", head.Separator())
 		}
+		if head.Kind == sdk.KindRank { // its loss says whether two texts are read one by one
+			fmt.Fprintf(h, "apart %t\n", head.Apart())
+		}
 		if head.Kind == sdk.KindMLM && req.Entities != nil {
 			fmt.Fprintf(h, "entities %s\n", req.EntitiesDigest)
 		}

@@ -406,7 +406,11 @@ func (m *Model) adapt(c *peft.Config, get func(t hf.Tensor, init initial) *Param
 			t.maps = append(t.maps, tuned{name, l})
 		}
 		if len(t.maps) == 0 {
-			return fmt.Errorf("no linear map of the model is called %s", strings.Join(append(c.Targets, c.Pattern), ", "))
+			names := slices.Clone(c.Targets)
+			if c.Pattern != "" {
+				names = append(names, c.Pattern)
+			}
+			return fmt.Errorf("no linear map of the model is called %s; there are %s", strings.Join(names, ", "), strings.Join(adapted(m.Config).all, ", "))
 		}
 	case c.Method == recipe.PeftHoulsby || c.Method == recipe.PeftPfeiffer:
 		act, err := activation(c.Act)

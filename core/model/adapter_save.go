@@ -47,7 +47,7 @@ func (m *Model) adapterEntries(architecture, primary string, needsPooler bool) (
 			if !slices.Contains(c.Save, module) {
 				c.Save = append(c.Save, module)
 			}
-		case p.Head == "" && strings.HasPrefix(p.Name, "pooler.") && m.NewPooler && needsPooler:
+		case p.Head == "" && strings.HasPrefix(p.Name, "pooler.") && m.bringsPooler() && needsPooler:
 			if !slices.Contains(c.Save, "pooler") {
 				c.Save = append(c.Save, "pooler")
 			}

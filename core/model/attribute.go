@@ -104,10 +104,6 @@ func (m *Model) scoreMasked(row *recipe.Encoded, aim recipe.Aim, mask int32, var
 // ends prepares n copies of a row and the word embeddings, knowledge included,
 // of the row itself and of a row of masks: [1, T, H].
 func (m *Model) ends(row *recipe.Encoded, mask int32, n int) (in *Input, full, empty *torch.Tensor, err error) {
-	bert, ok := m.Encoder.(*Bert)
-	if !ok {
-		return nil, nil, nil, fmt.Errorf("explain row %q: the encoder has no word embeddings to go along", row.ID)
-	}
 	rows := make([]*recipe.Encoded, n)
 	for i := range rows {
 		rows[i] = row
@@ -120,8 +116,8 @@ func (m *Model) ends(row *recipe.Encoded, mask int32, n int) (in *Input, full, e
 		return nil, nil, nil, err
 	}
 	torch.NoGrad(func() {
-		full = m.knowledge.embedded(bert.lookup(one.IDs), one)
-		empty = bert.lookup(torch.FromInt64([]int64{int64(mask)}, 1, 1).ToDevice(m.device))
+		full = m.knowledge.embedded(m.Encoder.lookup(one.IDs), one)
+		empty = m.Encoder.lookup(torch.FromInt64([]int64{int64(mask)}, 1, 1).ToDevice(m.device))
 	})
 	return in, full, empty, nil
 }

@@ -4,12 +4,14 @@ package model
 
 import (
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/islm-dev/islm/core/recipe"
 	"github.com/islm-dev/islm/core/torch"
+	"github.com/islm-dev/islm/sdk"
 )
 
 // The values of an attribution add up to the difference of the scores, special
@@ -68,6 +70,46 @@ func TestAttribute(t *testing.T) {
 					require.NoError(t, err)
 					require.InDelta(t, a.Full-b.Full, a.Dropped[0], 1e-4)
 				}
+			})
+		})
+	}
+}
+
+// Decoders go the same way along their word embeddings: the values add up, and a masked
+// id is a row with another id.
+func TestAttributeArchitectures(t *testing.T) {
+	const mask = 3
+	for _, name := range []string{"gpt2-label", "gpt2-tags", "llama-label", "llama-tags", "distilbert-label", "albert-tags"} {
+		t.Run(name, func(t *testing.T) {
+			inTorch(t, func() {
+				f := loadFixture(t, "lm/"+name, archTarget)
+				head, aim := abc, recipe.Aim{Class: 1, Groups: [][]int32{{1}}}
+				row := f.rows[0]
+				if strings.HasSuffix(name, "-tags") {
+					head = five
+					for k, at := range row.Starts {
+						if at > 0 {
+							aim.Tokens, aim.Tags = append(aim.Tokens, int32(k)), append(aim.Tags, 2)
+						}
+					}
+				}
+				m := mustLoad(t, "testdata/lm/"+name, []sdk.HeadSpec{head}, Options{Trained: true})
+				defer m.Close()
+				plain := func(int32) bool { return false }
+				a, err := m.Attribute(row, aim, mask, plain)
+				require.NoError(t, err)
+				sum := 0.0
+				for _, v := range a.Values {
+					sum += v
+				}
+				require.NotEqual(t, a.Full, a.Empty)
+				require.InDelta(t, a.Full-a.Empty, sum, tolerance*max(math.Abs(a.Full-a.Empty), 0.1), "after %d points", a.Steps)
+				other := *row
+				other.IDs = append([]int32(nil), row.IDs...)
+				other.IDs[1] = mask
+				b, err := m.Attribute(&other, aim, mask, plain)
+				require.NoError(t, err)
+				require.InDelta(t, a.Full-b.Full, a.Dropped[0], 1e-4)
 			})
 		})
 	}

@@ -595,7 +595,9 @@ func (m *Model) Predict(in *Input, bf16 bool) ([]recipe.Prediction, error) {
 }
 
 // Logits gives a head's raw scores: [B, K], [B, T, K] for a tag head, [B, T, V]
-// for a language model, [B, T, 2] for answers, [B, K, W, W] for spans of words.
+// for a language model, [B, T, 2] for answers, [B, K, W, W] for spans of W words,
+// [B, T, T, K] for relations of all pairs of positions, and for heads of vectors those
+// of the first texts, [B, H].
 func (m *Model) Logits(in *Input, head int) *torch.Tensor {
 	pass := &Pass{}
 	e := m.encode(in, pass)

@@ -56,6 +56,11 @@ func vectors(h *Head, e *encoded, rows []int64, pass *Pass) *torch.Tensor {
 	return x.Normalize(-1)
 }
 
+// logitsOf gives the vectors of the first texts [B, H].
+func (embed) logitsOf(h *Head, e *encoded, pass *Pass) *torch.Tensor {
+	return vectors(h, e, allRows(e.in), pass)
+}
+
 // second encodes the second texts of some rows, as a batch of their own.
 func (e *encoded) second(rows []int64, pass *Pass) (*encoded, error) {
 	texts := make([]*recipe.Encoded, len(rows))
@@ -161,6 +166,15 @@ func (rank) weigh(h *Head, r *recipe.Encoded, t *recipe.Target) float64 {
 		return embed{}.weigh(h, r, t)
 	}
 	return 1
+}
+
+// logitsOf gives the values of the linear layer [B, 1], of a bi-encoder the vectors
+// of the first texts [B, H].
+func (rank) logitsOf(h *Head, e *encoded, pass *Pass) *torch.Tensor {
+	if h.Spec.Apart() {
+		return embed{}.logitsOf(h, e, pass)
+	}
+	return h.scores(e, allRows(e.in), pass)
 }
 
 func (rank) loss(h *Head, e *encoded, index int, norm float64, pass *Pass) (*torch.Tensor, error) {

@@ -138,9 +138,13 @@ func rotate(x, cos, sin *torch.Tensor) *torch.Tensor {
 	return x.Mul(cos).Add(turned.Mul(sin))
 }
 
-// logitsOf gives the scores [B, K, W, W] of all rows.
+// logitsOf gives the scores [B, K, W, W] of all rows; W is 0 where none has words.
 func (t pointer) logitsOf(h *Head, e *encoded, pass *Pass) *torch.Tensor {
-	return t.grid(h, e, allRows(e.in), pass).scores
+	g := t.grid(h, e, allRows(e.in), pass)
+	if g.width == 0 {
+		return torch.Zeros(torch.Float32, e.m.device, int64(len(e.in.Rows)), int64(len(h.Outputs)), 0, 0)
+	}
+	return g.scores
 }
 
 func (t pointer) loss(h *Head, e *encoded, index int, norm float64, pass *Pass) (*torch.Tensor, error) {

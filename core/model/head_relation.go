@@ -52,6 +52,16 @@ func (relation) scores(h *Head, e *encoded, heads, tails []int64, pass *Pass) *t
 	return linear{h.own[0], h.own[1]}.apply(torch.Cat([]*torch.Tensor{x.Narrow(0, 0, n), x.Narrow(0, n, n)}, 1))
 }
 
+// logitsOf gives the scores [B, T, T, K] of all pairs of positions, the head's before
+// the tail's.
+func (relation) logitsOf(h *Head, e *encoded, pass *Pass) *torch.Tensor {
+	x := h.drop(e.hidden, e.in, pass)
+	n := x.Size(2)
+	heads := linear{weight: &Param{Value: h.own[0].Value.Narrow(1, 0, n)}}.apply(x)
+	tails := linear{weight: &Param{Value: h.own[0].Value.Narrow(1, n, n)}, bias: h.own[1]}.apply(x)
+	return heads.Unsqueeze(2).Add(tails.Unsqueeze(1))
+}
+
 // marked gives the flat positions of a row's markers; ok is false if it has none.
 func marked(e *encoded, row int64, t *recipe.Target) (head, tail int64, ok bool) {
 	at := row * int64(e.in.Width)

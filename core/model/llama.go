@@ -85,11 +85,15 @@ func (l *Llama) tune(t *tuning) { l.tuning = t }
 
 func (l *Llama) words() *Param { return l.word }
 
+func (l *Llama) lookup(ids *torch.Tensor) *torch.Tensor {
+	return l.tuning.words(l.word, l.tied, ids)
+}
+
 // embed gives the output of the embedding layer [B, T, Hidden].
 func (l *Llama) embed(in *Input) *torch.Tensor {
 	x := in.words
 	if x == nil {
-		x = l.tuning.words(l.word, l.tied, in.IDs)
+		x = l.lookup(in.IDs)
 	}
 	if in.cache.filled() == 0 {
 		x = l.tuning.prompted(x)

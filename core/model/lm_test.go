@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/islm-dev/islm/core/model/hf"
+	"github.com/islm-dev/islm/core/model/peft"
 	"github.com/islm-dev/islm/core/recipe"
 	"github.com/islm-dev/islm/core/torch"
 	"github.com/islm-dev/islm/sdk"
@@ -302,5 +303,92 @@ func patternsEqualTransformers(t *testing.T, name, architecture string) {
 		cfg, diags := hf.ReadConfig(dir)
 		require.Empty(t, diags)
 		require.Equal(t, architecture, cfg.Architecture)
+	})
+}
+
+// An adapter beside whose first head stands a language model that the base brings
+// leaves that head in the base: the folder loads, says the same, and keeps the head
+// when it is merged.
+func TestAdapterKeepsBasesLanguageModel(t *testing.T) {
+	for _, at := range []string{"bert lora", "untied lora", "roberta lora", "distilbert lora", "albert lora", "gpt2 lora", "llama lora", "untied houlsby", "untied ptuning", "llama ia3"} {
+		t.Run(at, func(t *testing.T) {
+			name, method, _ := strings.Cut(at, " ")
+			from := "testdata/lm/" + name
+			cfg, ds := hf.ReadConfig(from)
+			require.Empty(t, ds)
+			words := sdk.HeadSpec{Name: "words", Kind: sdk.KindMLM}
+			if cfg.Causal() {
+				words.Kind = sdk.KindCLM
+			}
+			heads := []sdk.HeadSpec{abc, words}
+			inTorch(t, func() {
+				f := loadFixture(t, "lm/"+name, archTarget)
+				says := func(m *Model) (out [2][]float32) {
+					in, err := m.Input(f.rows, 0)
+					require.NoError(t, err)
+					for h := range out {
+						out[h] = m.Logits(in, h).Float32s()
+					}
+					return out
+				}
+				near2 := func(got, want [2][]float32, what string) {
+					for h := range want {
+						near(t, got[h], want[h], 1e-5, what)
+					}
+				}
+				m := mustLoad(t, from, heads, Options{Seed: 3, Adapt: func(cfg *hf.Config) *peft.Config {
+					c := NewAdapter(cfg, method, &recipe.PeftPlan{Rank: 2, Alpha: 4, Tokens: 2, Bottleneck: 4, Act: "gelu"}, 1)
+					c.Base = from
+					return c
+				}})
+				defer m.Close()
+				torch.NoGrad(func() {
+					for _, p := range m.Params() {
+						if p.Adapter() {
+							torch.InitNormal(p.Value, 9, p.Name, 0, 0.3)
+						}
+					}
+				})
+				want := says(m)
+				dir, whole := t.TempDir(), t.TempDir()
+				require.NoError(t, m.Save(dir, abc.Name))
+				again := mustLoad(t, dir, heads, Options{Trained: true, Base: from})
+				defer again.Close()
+				near2(says(again), want, "the adapter")
+				if !recipe.Mergeable(method) {
+					return
+				}
+				torch.NoGrad(func() { require.NoError(t, again.Merge()) })
+				require.NoError(t, again.Save(whole, abc.Name))
+				merged := mustLoad(t, whole, heads, Options{Trained: true})
+				defer merged.Close()
+				near2(says(merged), want, "merged")
+			})
+		})
+	}
+}
+
+// The pooler of a base that is a language model lies in its islm/: an adapter that
+// reads it brings it along.
+func TestAdapterBringsPooler(t *testing.T) {
+	inTorch(t, func() {
+		lm, dir := t.TempDir(), t.TempDir()
+		m := mustLoad(t, base, mlmHead, Options{})
+		require.NoError(t, m.Save(lm, ""))
+		m.Close()
+		f := loadFixture(t, "classify", archTarget)
+		in, err := m.Input(f.rows, 0)
+		require.NoError(t, err)
+		tuned := mustLoad(t, lm, []sdk.HeadSpec{abc}, Options{Adapt: func(cfg *hf.Config) *peft.Config {
+			c := NewAdapter(cfg, recipe.PeftLoRA, &recipe.PeftPlan{Rank: 2, Alpha: 4}, 1)
+			c.Base = lm
+			return c
+		}})
+		defer tuned.Close()
+		require.False(t, tuned.NewPooler)
+		require.NoError(t, tuned.Save(dir, ""))
+		again := mustLoad(t, dir, []sdk.HeadSpec{abc}, Options{Trained: true, Base: lm})
+		defer again.Close()
+		near(t, again.Logits(in, 0).Float32s(), tuned.Logits(in, 0).Float32s(), 1e-6, "logits")
 	})
 }

@@ -221,7 +221,10 @@ func (l *loader) build(heads []sdk.HeadSpec) error {
 		for _, t := range l.cfg.Pooler() {
 			parts = append(parts, l.param(t, "", l.find(t.Name)))
 		}
-		l.m.NewPooler = l.find(l.cfg.Pooler()[0].Name) == nil
+		name := l.cfg.Pooler()[0].Name
+		l.m.NewPooler = l.find(name) == nil
+		_, inFile := l.weights.Find(name)
+		l.m.poolerBeside = !l.m.NewPooler && !inFile
 		l.m.pooler = &linear{parts[0], parts[1]}
 	}
 	for _, spec := range heads {
@@ -276,9 +279,6 @@ func (l *loader) head(spec sdk.HeadSpec) (*Head, error) {
 				if x := l.adapter.take(strings.TrimPrefix(name, prefix)); x != nil {
 					return x
 				}
-				if x, ok := l.weights.Find(strings.TrimPrefix(name, prefix)); ok && isLM(spec) && l.findOwn(name) == nil {
-					return &x
-				}
 				return l.findOwn(name)
 			}
 			if x, ok := l.weights.Find(strings.TrimPrefix(name, prefix)); ok {
@@ -289,6 +289,19 @@ func (l *loader) head(spec sdk.HeadSpec) (*Head, error) {
 	}
 	h.task = taskOf(spec.Kind)
 	if isLM(spec) {
+		if own := find; l.adapter != nil {
+			// An adapter folder leaves out what is the base's; that one lies in the
+			// base's model.safetensors, whichever head is the adapter's first.
+			find = func(name string) *hf.Weight {
+				if x := own(name); x != nil {
+					return x
+				}
+				if x, ok := l.weights.Find(strings.TrimPrefix(name, prefix)); ok {
+					return &x
+				}
+				return nil
+			}
+		}
 		var err error
 		h.dropout = 0 // transformers has none there, nor before a decoder's classifier
 		h.lm, err = l.lm(spec, find)

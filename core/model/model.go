@@ -21,6 +21,10 @@ type Model struct {
 	// NewPooler: a head reads the pooler, and the folder had none.
 	NewPooler bool
 
+	// poolerBeside: the folder holds the pooler in islm/, as below a language model,
+	// where transformers and peft do not look: an adapter has to bring it along.
+	poolerBeside bool
+
 	pooler    *linear    // nil when no head reads it
 	knowledge *knowledge // nil when none is injected
 	tuning    *tuning    // nil without an adapter
@@ -43,6 +47,9 @@ type Encoder interface {
 	Tie() *Param
 	// words are the word embeddings [V, width].
 	words() *Param
+	// lookup takes word embeddings [B, T, width] by ids [B, T], as Encode does where
+	// Input has none of its own.
+	lookup(ids *torch.Tensor) *torch.Tensor
 	// tune gives what an adapter adds before the layers (virtual tokens, rows of new
 	// terms), nil for none.
 	tune(t *tuning)

@@ -62,7 +62,7 @@ func (m *Model) Save(dir, primary string) error {
 		switch {
 		case m.tuning != nil && !p.Knowledge() && (p.Head == "" || p.travels(primary)):
 			// In the adapter, or the base's.
-			if p.Head == "" && strings.HasPrefix(p.Name, "pooler.") && m.NewPooler && !needsPooler {
+			if p.Head == "" && strings.HasPrefix(p.Name, "pooler.") && m.bringsPooler() && !needsPooler {
 				own = append(own, e)
 			}
 		case m.tuning != nil && p.Head != "":
@@ -126,6 +126,10 @@ func (m *Model) Save(dir, primary string) error {
 	}
 	return nil
 }
+
+// bringsPooler reports whether an adapter folder holds the pooler: one that its base
+// has not, or not in model.safetensors.
+func (m *Model) bringsPooler() bool { return m.NewPooler || m.poolerBeside }
 
 // describe puts the primary head into the config, as transformers declares it,
 // and reports whether that architecture has a pooler. What transformers would

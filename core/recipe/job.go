@@ -300,15 +300,19 @@ type MergeJob struct {
 	Base    string
 	Heads   []sdk.HeadSpec
 	Primary string
-	Out     string // made
-	Reverse bool
-	Compare string // the base that Reverse should give back; "" = unknown
+	// Plan is the adapter's plan.yaml, nil = defaults; Injection the knowledge that it
+	// injects, nil = none. Reverse has none: a base knows nothing.
+	Plan      *Plan
+	Injection *Injection
+	Out       string // made
+	Reverse   bool
+	Compare   string // the base that Reverse should give back; "" = unknown
 }
 
 // Merged says how exact a merge was.
 type Merged struct {
-	// Scores is the largest difference of the heads' raw scores before and after,
-	// the merged folder loaded from the disk.
+	// Scores is the largest difference of the heads' raw scores, and of the hidden
+	// states that they read, before and after, the merged folder loaded from the disk.
 	Scores float64 `json:"scores"`
 	// Weights is the largest difference to the weights of Compare; nil when there
 	// was none.

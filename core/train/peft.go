@@ -197,7 +197,7 @@ func (t *trainer) knows(r *recipe.Encoded) bool {
 // checkMoves is called after each optimizer step, while its gradients are there.
 func (t *trainer) checkMoves(micro []*recipe.Batch, norms []float64, lr float64) error {
 	m := t.state.Moves
-	if m == nil || lr <= 0 {
+	if m == nil || lr <= 0 && t.plan.LR > 0 { // of warmup and the end; one that is always 0 counts
 		return nil
 	}
 	now := map[string]bool{}

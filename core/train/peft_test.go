@@ -105,6 +105,24 @@ func TestNothingMoves(t *testing.T) {
 	p.Train.LR = 1e-30
 	_, err := Engine{}.Train(t.Context(), newJob(t, p, all[:48]))
 	require.ErrorContains(t, err, "after 3 steps the weights of ia3_l have not moved")
+
+	// One of 0 is no warmup: the watch does not wait for it to end.
+	p.Train.LR = 0
+	_, err = Engine{}.Train(t.Context(), newJob(t, p, all[:48]))
+	require.ErrorContains(t, err, "have not moved")
+}
+
+// A training in which no step has a loss is none, whatever is trained.
+func TestNoStepHasALoss(t *testing.T) {
+	_, all := loadTrajectory(t)
+	bare := make([]*recipe.Encoded, 24)
+	for i, r := range all[:24] {
+		c := *r
+		c.Targets = []recipe.Target{{}}
+		bare[i] = &c
+	}
+	_, err := Engine{}.Train(t.Context(), newJob(t, plan(), bare))
+	require.ErrorContains(t, err, "had a loss")
 }
 
 // tunedStudent learns with adapters what a teacher says, from its hidden states after

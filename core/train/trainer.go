@@ -43,6 +43,7 @@ type trainer struct {
 	resumed *int
 	best    map[string][]byte // weights of the best state when there are no checkpoints
 	ranks   map[string][]bool // adalora: the best state's, in the same case
+	learned bool              // a step of this process had a loss
 	started time.Time
 	loop    time.Duration // time in steps, this process
 }
@@ -272,6 +273,9 @@ func (t *trainer) run(ctx context.Context) (*recipe.Outcome, error) {
 			return nil, err
 		}
 	}
+	if t.resumed == nil && t.state.Step > 0 && !t.learned {
+		return nil, fmt.Errorf("none of %d steps had a loss: no row has a label of a head that is trained, and no teacher says anything; check the labels, distill and continue", t.state.Step)
+	}
 	if err := t.restoreBest(); err != nil {
 		return nil, err
 	}
@@ -398,6 +402,7 @@ func (t *trainer) step(micro []*recipe.Batch) (recipe.Event, error) {
 		if !learned {
 			return
 		}
+		t.learned = true
 		event.Loss += t.regularize()
 		if limit := t.plan.Clip; limit > 0 {
 			event.GradNorm = torch.ClipGradNorm(t.trainable, limit)

@@ -99,6 +99,17 @@ func (c *Config) Encoder() []Tensor { return c.Arch().encoder(c) }
 // among them.
 func (c *Config) LMHead() []Tensor { return c.Arch().lm(c) }
 
+// Maps names the weight matrices of the encoder that an adapter may change, without
+// ".weight": those of BERT's embeddings are none.
+func (c *Config) Maps() (names []string) {
+	for _, t := range c.Encoder() {
+		if name, ok := strings.CutSuffix(t.Name, ".weight"); ok && len(t.Shape) == 2 && !strings.HasPrefix(name, "embeddings.") {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // Words is the name of the word embeddings.
 func (c *Config) Words() string { return c.Encoder()[0].Name }
 

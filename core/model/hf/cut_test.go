@@ -300,3 +300,37 @@ func TestCutNarrowsOwnHeads(t *testing.T) {
 		require.Equal(t, shape, e.Shape, name)
 	}
 }
+
+// A language model's head that is not the model's first lies in islm/ under its own
+// name: it is cut as that of model.safetensors is.
+func TestCutNarrowsOwnLanguageModels(t *testing.T) {
+	for _, model := range []string{"bert", "untied", "roberta", "xlm-roberta", "distilbert", "albert", "gpt2", "llama"} {
+		t.Run(model, func(t *testing.T) {
+			at := "../testdata/lm/" + model
+			cfg, ds := ReadConfig(at)
+			require.Empty(t, ds)
+			from, dir := t.TempDir(), t.TempDir()
+			require.NoError(t, os.CopyFS(from, os.DirFS(at)))
+			require.NoError(t, os.MkdirAll(filepath.Join(from, Own), 0o755))
+			require.NoError(t, os.WriteFile(filepath.Join(from, Own, HeadsFile), []byte("schema: islm/heads.v0\nprimary: \"label\"\nheads:\n"), 0o600))
+			var entries []safetensors.Entry
+			for _, x := range cfg.LMHead() {
+				entries = append(entries, safetensors.Entry{Name: "words." + x.Name, DType: "F32", Shape: x.FileShape(), Data: make([]byte, 4*x.Elements())})
+			}
+			require.NoError(t, safetensors.Write(filepath.Join(from, Own, HeadWeightsFile), entries, nil))
+			cut := Cut{Hidden: cfg.HiddenSize / 2}
+			require.Empty(t, cut.Write(from, dir))
+			small, ds := ReadConfig(dir)
+			require.Empty(t, ds)
+			f, err := safetensors.Open(filepath.Join(dir, Own, HeadWeightsFile))
+			require.NoError(t, err)
+			defer f.Close() //nolint:errcheck // only read
+			require.Len(t, f.Names(), len(small.LMHead()))
+			for _, x := range small.LMHead() {
+				e, ok := f.Entry("words." + x.Name)
+				require.True(t, ok, x.Name)
+				require.Equal(t, x.FileShape(), e.Shape, x.Name)
+			}
+		})
+	}
+}
