@@ -266,25 +266,25 @@ func (r *Run) teach(ctx context.Context) error {
 				ds.Add(sdk.Diagnostic{Severity: sdk.Warning, Code: "distill.head", Path: "heads." + h.Name, Summary: fmt.Sprintf("the answers of head %s (%s) are not distilled: it learns %s alone", h.Name, h.Kind, learned(h))})
 			}
 		}
-		same := t.tokDigest == r.data.tokDigest && t.knowledge == nil && r.knowledge == nil
+		same := t.tokDigest == r.data.tokDigest && t.maxLength >= r.data.maxLength && t.knowledge == nil && r.knowledge == nil
 		switch {
 		case varied && !same:
 			ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "distill.augment", Path: "augment.packs",
-				Summary: fmt.Sprintf("teacher %s has another vocabulary than the student, or one of them injects knowledge: rule packs and masks make new texts in each epoch, which it would have to see in its own encoding", t.model.Name),
+				Summary: fmt.Sprintf("teacher %s has another vocabulary than the student or fewer positions, or one of them injects knowledge: rule packs and masks make new texts in each epoch, which it would have to see in its own encoding", t.model.Name),
 				Remedy:  "leave augment.packs and heads of kind mlm.v0 out, or cut the student from this teacher"})
 		case varied:
 			j.Same = true
 		default:
-			rows, err := corpus.EncodeSource(ctx, &corpus.Encoder{Tokenizer: t.tokenizer, MaxLength: min(t.maxLength, r.data.maxLength), Knowledge: t.knowledge.encoder()}, r.data.corpus.Train)
+			rows, err := r.seen(ctx, t, same)
 			if err != nil {
 				return fmt.Errorf("encode for teacher %s: %w", t.model.Name, err)
 			}
-			j.Rows, j.Same = rows, t.knowledge == nil && r.knowledge == nil
+			j.Rows, j.Same = rows, same || t.knowledge == nil && r.knowledge == nil
 			h := sha256.New()
 			fmt.Fprintf(h, "teacher.v0\n%s\n%s\n%q\n", t.digest, r.plan.Train.Precision, headNames(j.Heads))
 			for i := range rows.Len() {
 				mine, row := r.data.set.Train.At(i), rows.At(i)
-				j.Same = j.Same && slices.Equal(mine.IDs, row.IDs)
+				j.Same = j.Same && slices.Equal(mine.IDs, row.IDs) // of second texts no states are compared
 				_ = binary.Write(h, binary.LittleEndian, int64(len(row.IDs)))
 				_ = binary.Write(h, binary.LittleEndian, row.IDs)
 				_ = binary.Write(h, binary.LittleEndian, row.Types)
@@ -310,6 +310,16 @@ func (r *Run) teach(ctx context.Context) error {
 		t.job = j
 	}
 	return r.tell(ds)
+}
+
+// seen are the training texts as a teacher sees them: the student's own rows where it
+// would cut them alike, else its own encoding of them, with what the run's heads put
+// around a text.
+func (r *Run) seen(ctx context.Context, t *teacher, same bool) (recipe.Source, error) {
+	if same {
+		return corpus.NewSource(r.data.set.Train), nil
+	}
+	return corpus.EncodeSource(ctx, &corpus.Encoder{Tokenizer: t.tokenizer, MaxLength: min(t.maxLength, r.data.maxLength), Heads: r.data.heads, Knowledge: t.knowledge.encoder()}, r.data.corpus.Train)
 }
 
 // learned is what a head learns without a teacher.

@@ -56,7 +56,8 @@ func vectors(h *Head, e *encoded, rows []int64, pass *Pass) *torch.Tensor {
 	return x.Normalize(-1)
 }
 
-// second encodes the second texts of some rows, as a batch of their own.
+// second encodes the second texts of some rows, as a batch of their own. Recorded
+// states stay those of the first texts, which alone a teacher sees.
 func (e *encoded) second(rows []int64, pass *Pass) (*encoded, error) {
 	texts := make([]*recipe.Encoded, len(rows))
 	for i, k := range rows {
@@ -68,7 +69,9 @@ func (e *encoded) second(rows []int64, pass *Pass) (*encoded, error) {
 	if err != nil {
 		return nil, fmt.Errorf("second texts: %w", err)
 	}
-	return e.m.encode(in, pass), nil
+	alone := *pass
+	alone.States = nil
+	return e.m.encode(in, &alone), nil
 }
 
 func (embed) loss(h *Head, e *encoded, index int, norm float64, pass *Pass) (*torch.Tensor, error) {
