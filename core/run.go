@@ -273,6 +273,11 @@ func (r *Run) findBase(ctx context.Context) error {
 	if err := r.makeStudent(); err != nil || r.base.Dir != "" {
 		return err
 	}
+	if r.past != nil {
+		r.base = r.past.model
+		r.Watch.Stage("base", r.base.Name)
+		return nil
+	}
 	m, err := r.model(ctx, r.plan.Base)
 	if err != nil {
 		return err

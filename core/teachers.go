@@ -47,18 +47,34 @@ func (r *Run) openTeachers(ctx context.Context) error {
 	}
 	var all sdk.Diagnostics
 	for _, ref := range r.plan.Distill.Teachers {
-		t, ds, err := r.openTeacher(ctx, ref)
+		m, err := r.model(ctx, ref)
+		if err != nil {
+			return err
+		}
+		t, ds, err := r.openTeacher(ctx, m)
 		if err != nil {
 			return err
 		}
 		all = append(all, ds...)
 		if t != nil {
+			all = append(all, t.unteachable()...)
 			r.teachers = append(r.teachers, t)
 			r.Watch.Stage("teacher", fmt.Sprintf("%s (%s)", t.model.Name, strings.Join(headNames(t.heads), ", ")))
 		}
 	}
 	all = append(all, agreeing(r.teachers, r.plugins.heads())...)
 	return r.tell(all)
+}
+
+// unteachable reports heads whose kinds cannot be distilled.
+func (t *teacher) unteachable() (ds sdk.Diagnostics) {
+	for _, h := range t.heads {
+		if slices.Contains([]string{sdk.KindQA, sdk.KindRelation, sdk.KindSpan}, h.Kind) {
+			ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "distill.kind", Path: "distill.teachers",
+				Summary: fmt.Sprintf("head %q of teacher %s is of kind %s, whose answers cannot be distilled", h.Name, t.model.Name, h.Kind), Remedy: "heads of these kinds can be trained from labels alone"})
+		}
+	}
+	return ds
 }
 
 func headNames(heads []sdk.HeadSpec) []string {
@@ -72,11 +88,7 @@ func headNames(heads []sdk.HeadSpec) []string {
 	return names
 }
 
-func (r *Run) openTeacher(ctx context.Context, ref string) (*teacher, sdk.Diagnostics, error) {
-	m, err := r.model(ctx, ref)
-	if err != nil {
-		return nil, nil, err
-	}
+func (r *Run) openTeacher(ctx context.Context, m modelstore.Model) (_ *teacher, _ sdk.Diagnostics, err error) {
 	if peft.Is(m.Dir) {
 		if m.Dir, err = r.merged(ctx, "teacher", m.Dir); err != nil {
 			return nil, nil, err
@@ -89,12 +101,6 @@ func (r *Run) openTeacher(ctx context.Context, ref string) (*teacher, sdk.Diagno
 	}
 	if heads, more := hf.ReadHeads(m.Dir); heads != nil {
 		t.heads = heads.Heads
-		for _, h := range t.heads {
-			if slices.Contains([]string{sdk.KindQA, sdk.KindRelation, sdk.KindSpan}, h.Kind) {
-				ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "distill.kind", Path: "distill.teachers",
-					Summary: fmt.Sprintf("head %q of teacher %s is of kind %s, whose answers cannot be distilled", h.Name, m.Name, h.Kind), Remedy: "heads of these kinds can be trained from labels alone"})
-			}
-		}
 	} else {
 		ds = append(ds, more...)
 	}
