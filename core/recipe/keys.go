@@ -236,7 +236,7 @@ func table() []Key {
 		{Path: "continue.data", Help: "Examples that the model was trained on, as a folder or a file; empty means those of its own plan."},
 		{Path: "continue.replay", Stage: StageTrain, Default: "0.1", min: 0, max: 1, Help: "Share of the old training examples that is trained again, taken evenly from the old labels."},
 		{Path: "continue.balance", Stage: StageTrain, Default: "on", Help: "A replayed example counts in the loss for those of its label that are not replayed, in heads with one class of each text: class weights, unless heads.NAME.class_weights says them."},
-		{Path: "continue.distill", Stage: StageTrain, Default: "1.5", min: 0, max: 1e6, Help: "Weight of the old model's answers to new and replayed texts (Li and Hoiem 2016, learning without forgetting)."},
+		{Path: "continue.distill", Stage: StageTrain, Default: "1.5", min: 0, max: 1e6, Help: "Weight of the old model's answers to new and replayed texts (Li and Hoiem 2016, learning without forgetting), of heads of kind classify.v0, multilabel.v0, pair.v0 and tag.v0; without any of them it is 0."},
 		{Path: "continue.temperature", Stage: StageTrain, Default: "2", open: true, max: 1000, Help: "Temperature of the old model's answers."},
 		{Path: "continue.ewc", Stage: StageTrain, Default: "0", min: 0, max: 1e12, Help: "Weight of elastic weight consolidation: weights stay near their old values, the more the Fisher information says that they matter (Kirkpatrick et al. 2017)."},
 		{Path: "continue.fisher", Stage: StageTrain, Default: "512", min: 1, max: maxCount, Help: "Most old training examples from which the Fisher information is estimated."},
