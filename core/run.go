@@ -40,6 +40,7 @@ type Run struct {
 	Resume  bool
 
 	before []report.StageRecord // the stages of a pipeline before this run
+	name   string               // of the model on its card; "" = that of the folder
 	only   string               // the split of the data that is read; "" = all
 
 	folder    Folder
