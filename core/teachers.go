@@ -32,6 +32,7 @@ type teacher struct {
 	tokenizer *token.Tokenizer
 	tokDigest string
 	maxLength int
+	config    *hf.Config
 	knowledge *knowledge
 	job       recipe.Teacher
 }
@@ -119,7 +120,7 @@ func (r *Run) openTeacher(ctx context.Context, m modelstore.Model) (_ *teacher, 
 	if t.tokDigest, err = tokenizerDigest(m.Dir); err != nil {
 		return nil, ds, err
 	}
-	t.maxLength = cfg.MaxPositions
+	t.maxLength, t.config = cfg.MaxPositions, cfg
 	knowledge, more, err := loadKnowledge(m.Dir, t.plan)
 	ds = append(ds, more...)
 	if err != nil {
@@ -158,7 +159,7 @@ func agreeing(teachers []*teacher, declared []sdk.HeadSpec) (ds sdk.Diagnostics)
 				ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "distill.labels", Path: "distill.teachers",
 					Summary: fmt.Sprintf("head %s of teacher %s has other labels than that of %s", h.Name, t.model.Name, other.name),
 					Detail:  fmt.Sprintf("%s: %s %s\n%s: %s %s", t.model.Name, h.Kind, strings.Join(h.Labels, ", "), other.name, other.spec.Kind, strings.Join(other.spec.Labels, ", ")),
-					Remedy:  "train the teacher on these labels, or distil without it"})
+					Remedy:  "if they are different tasks, train one of the two again under another name (--set data.head=NAME; labels that name no head go to one called label); if they are one, train the teacher on these labels, or distil without it"})
 			}
 		}
 	}
@@ -258,7 +259,12 @@ func (r *Run) teach(ctx context.Context) error {
 	if len(r.teachers) > 0 && d.Logits == 0 && !d.NeedsStates() {
 		ds.Add(sdk.Diagnostic{Severity: sdk.Warning, Code: "distill.nothing", Path: "distill.logits", Summary: "all losses of the teachers have the weight 0: the student learns the labels alone, as a control"})
 	}
+	student, more := hf.ReadConfig(r.data.base)
+	if more.HasErrors() {
+		return r.tell(more)
+	}
 	for _, t := range r.teachers {
+		ds = append(ds, t.misfits(&d, student)...)
 		j := recipe.Teacher{Name: t.model.Name, Dir: t.model.Dir, Plan: t.plan, Injection: t.knowledge.injection()}
 		shared := 0
 		for _, h := range t.heads {
@@ -316,6 +322,35 @@ func (r *Run) teach(ctx context.Context) error {
 		t.job = j
 	}
 	return r.tell(ds)
+}
+
+// misfits reports losses of states that the shapes of teacher and student rule out.
+func (t *teacher) misfits(d *recipe.DistillPlan, student *hf.Config) (ds sdk.Diagnostics) {
+	if !d.NeedsStates() {
+		return nil
+	}
+	bad := func(key, remedy, format string, args ...any) {
+		ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "distill.shape", Path: key, Summary: fmt.Sprintf(format, args...), Remedy: remedy})
+	}
+	if _, err := d.LayerMap(student.Layers, t.config.Layers); err != nil {
+		bad("distill.layers", "STUDENT:TEACHER, both from 0; without the key the student's layers are spread evenly", "teacher %s: %v", t.model.Name, err)
+	}
+	if d.Relation > 0 {
+		if d.RelationLayer >= t.config.Layers {
+			bad("distill.relation_layer", fmt.Sprintf("set distill.relation_layer to at most %d, or last", t.config.Layers-1), "distill.relation_layer is %d, the layers of teacher %s are 0-%d", d.RelationLayer, t.model.Name, t.config.Layers-1)
+		}
+		n := d.RelationHeads
+		if n == 0 {
+			n = t.config.Heads
+		}
+		if student.HiddenSize%n != 0 || t.config.HiddenSize%n != 0 {
+			bad("distill.relation_heads", "set distill.relation_heads to a divisor of both", "relations are cut into %d heads, which does not divide the widths %d of the student and %d of teacher %s", n, student.HiddenSize, t.config.HiddenSize, t.model.Name)
+		}
+	}
+	if d.Attention > 0 && student.Heads != t.config.Heads {
+		bad("distill.attention", "set distill.attention=0; distill.relation does not need as many heads", "teacher %s has %d attention heads, the student %d: distill.attention compares them one by one", t.model.Name, t.config.Heads, student.Heads)
+	}
+	return ds
 }
 
 // seen are the training texts as a teacher sees them: the student's own rows where it

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -74,6 +75,13 @@ func (r *Run) written(ctx context.Context, t *teacher, head string, examples []s
 	}
 	generation, err := b.generation()
 	if err != nil {
+		if found := (*sdk.DiagnosticsError)(nil); errors.As(err, &found) {
+			for i := range found.Diagnostics { // the keys of this run are those of the student
+				d := &found.Diagnostics[i]
+				d.File = filepath.Join(b.Dir, Own, PlanFile)
+				d.Remedy = fmt.Sprintf("lower %s there: a teacher writes as its own plan says; or set distill.logits=0, which leaves the texts of the data", d.Path)
+			}
+		}
 		return nil, err
 	}
 	prompts := make([]sdk.Example, len(examples))

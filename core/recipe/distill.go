@@ -91,9 +91,22 @@ func (r *resolver) checkDistill(at func(string) place) {
 			r.report(at("student.layers"), wrong("recipe.type", "student.layers wants whole numbers, this is %s", formatFloat(l)))
 		}
 	}
-	if p.Student.From == StudentBase && (len(p.Student.Layers) > 0 || p.Student.Hidden > 0) {
-		bad := wrong("recipe.conflict", "student.from is base: student.layers and student.hidden cut a teacher")
-		bad.remedy = "leave them out, or set student.from=teacher"
-		r.report(at("student.layers"), bad)
+	cut := []struct {
+		key string
+		set bool
+	}{{"student.layers", len(p.Student.Layers) > 0}, {"student.hidden", p.Student.Hidden > 0}, {"student.heads", p.Student.Heads > 0}, {"student.intermediate", p.Student.Intermediate > 0}}
+	for _, k := range cut {
+		if k.set && p.Student.From == StudentBase {
+			bad := wrong("recipe.conflict", "student.from is base: %s cuts a teacher", k.key)
+			bad.remedy = "leave it out, or set student.from=teacher"
+			r.report(at(k.key), bad)
+		}
+	}
+	// Only what the command says: a file that was written whole names a base too, and so
+	// do stages.
+	if p.Origin["base"] == "--set" && p.Student.From != StudentBase {
+		bad := wrong("recipe.conflict", "the base %s would be left aside: with student.from=%s the student comes of the first teacher", p.Base, p.Student.From)
+		bad.remedy = "set student.from=base, or leave --base out"
+		r.report(at("base"), bad)
 	}
 }
