@@ -394,7 +394,14 @@ func digestValues(h io.Writer, plan *recipe.Plan, without []string) {
 
 // digestModels writes the digests of the models that a run starts from.
 func (r *Run) digestModels(ctx context.Context, h io.Writer, plan *recipe.Plan) error {
-	models := slices.Clone(plan.Distill.Teachers)
+	var models []string
+	for _, ref := range plan.Distill.Teachers {
+		head, model := renamed(ref)
+		if head != "" {
+			fmt.Fprintf(h, "head %s\n", head) //nolint:errcheck // a hash takes all
+		}
+		models = append(models, model)
+	}
 	if plan.Objective != recipe.ObjectiveDistill {
 		models = []string{plan.Base}
 	} else if plan.Student.From == recipe.StudentBase {

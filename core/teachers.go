@@ -29,6 +29,7 @@ type teacher struct {
 	size      int64
 	plan      *recipe.Plan
 	heads     []sdk.HeadSpec
+	own       string // name in the folder of the head that the run calls by another; "" = none
 	tokenizer *token.Tokenizer
 	tokDigest string
 	maxLength int
@@ -48,6 +49,7 @@ func (r *Run) openTeachers(ctx context.Context) error {
 	}
 	var all sdk.Diagnostics
 	for _, ref := range r.plan.Distill.Teachers {
+		name, ref := renamed(ref)
 		m, err := r.model(ctx, ref)
 		if err != nil {
 			return err
@@ -59,6 +61,7 @@ func (r *Run) openTeachers(ctx context.Context) error {
 		all = append(all, ds...)
 		if t != nil {
 			all = append(all, t.unteachable()...)
+			all = append(all, t.rename(name)...)
 			r.teachers = append(r.teachers, t)
 			r.Watch.Stage("teacher", fmt.Sprintf("%s (%s)", t.model.Name, strings.Join(headNames(t.heads), ", ")))
 		}
@@ -76,6 +79,36 @@ func (t *teacher) unteachable() (ds sdk.Diagnostics) {
 		}
 	}
 	return ds
+}
+
+// renamed is recipe.RenamedTeacher, but for a folder whose own name looks so.
+func renamed(ref string) (head, model string) {
+	if exists(ref) {
+		return "", ref
+	}
+	return recipe.RenamedTeacher(ref)
+}
+
+// rename calls the one head of a teacher, beside language models, by another name.
+func (t *teacher) rename(name string) (ds sdk.Diagnostics) {
+	if name == "" {
+		return nil
+	}
+	var at []int
+	for i, h := range t.heads {
+		if h.Kind != sdk.KindMLM && h.Kind != sdk.KindCLM {
+			at = append(at, i)
+		}
+	}
+	if len(at) != 1 {
+		ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "distill.rename", Path: "distill.teachers",
+			Summary: fmt.Sprintf("%s=%s renames the one head of a teacher, and this has %s", name, t.model.Name, strings.Join(headNames(t.heads), ", ")), Remedy: "leave " + name + "= out"})
+		return ds
+	}
+	if h := &t.heads[at[0]]; h.Name != name {
+		t.own, h.Name = h.Name, name
+	}
+	return nil
 }
 
 func headNames(heads []sdk.HeadSpec) []string {
@@ -159,7 +192,7 @@ func agreeing(teachers []*teacher, declared []sdk.HeadSpec) (ds sdk.Diagnostics)
 				ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "distill.labels", Path: "distill.teachers",
 					Summary: fmt.Sprintf("head %s of teacher %s has other labels than that of %s", h.Name, t.model.Name, other.name),
 					Detail:  fmt.Sprintf("%s: %s %s\n%s: %s %s", t.model.Name, h.Kind, strings.Join(h.Labels, ", "), other.name, other.spec.Kind, strings.Join(other.spec.Labels, ", ")),
-					Remedy:  "if they are different tasks, train one of the two again under another name (--set data.head=NAME; labels that name no head go to one called label); if they are one, train the teacher on these labels, or distil without it"})
+					Remedy:  "if they are different tasks, train one of the two again under another name (--set data.head=NAME; labels that name no head go to one called label), or rename its one head here (--teacher NAME=DIR); if they are one, train the teacher on these labels, or distil without it"})
 			}
 		}
 	}
@@ -273,7 +306,7 @@ func (r *Run) teach(ctx context.Context) error {
 			}
 			shared++
 			if compared(h) {
-				j.Heads = append(j.Heads, h)
+				j.Heads, j.Own = append(j.Heads, h), t.own // of no other head where it is renamed
 			} else if h.Kind != sdk.KindGenerate && d.Logits > 0 {
 				ds.Add(sdk.Diagnostic{Severity: sdk.Warning, Code: "distill.head", Path: "heads." + h.Name, Summary: fmt.Sprintf("the answers of head %s (%s) are not distilled: it learns %s alone", h.Name, h.Kind, learned(h))})
 			}

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -110,7 +111,7 @@ func (r *Run) written(ctx context.Context, t *teacher, head string, examples []s
 	if err != nil {
 		return nil, err
 	}
-	at := slices.IndexFunc(b.Heads, func(s sdk.HeadSpec) bool { return s.Name == head })
+	at := slices.IndexFunc(b.Heads, func(s sdk.HeadSpec) bool { return s.Name == cmp.Or(t.own, head) })
 	for _, p := range preds {
 		text := ""
 		if g := p.Heads[at].Generated; g != nil {

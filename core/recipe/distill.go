@@ -10,7 +10,7 @@ import (
 // DistillPlan is what a student learns from its teachers. The numbers are the
 // weights of the losses; 0 leaves one out.
 type DistillPlan struct {
-	Teachers    []string `yaml:"teachers"`    // model folders or names
+	Teachers    []string `yaml:"teachers"`    // model folders or names; HEAD=MODEL renames its one head
 	Labels      float64  `yaml:"labels"`      // the labels' own loss
 	Logits      float64  `yaml:"logits"`      // the heads' answers at the temperature
 	Temperature float64  `yaml:"temperature"` // of the logits
@@ -47,6 +47,17 @@ const (
 )
 
 var layerPair = regexp.MustCompile(`^([0-9]{1,4}):([0-9]{1,4})$`)
+
+var renamed = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_-]*)=(.+)$`)
+
+// RenamedTeacher parts HEAD=MODEL, which gives the one head of a teacher another name;
+// head is "" for a model alone.
+func RenamedTeacher(ref string) (head, model string) {
+	if m := renamed.FindStringSubmatch(ref); m != nil {
+		return m[1], m[2]
+	}
+	return "", ref
+}
 
 // LayerMap gives the teacher's layer for each of the student's that learns from
 // one, as pairs (student, teacher) from 0. Without distill.layers it is

@@ -63,3 +63,19 @@ func TestDistillBase(t *testing.T) {
 		t.Errorf("a base of a file: %v", ds)
 	}
 }
+
+func TestRenamedTeacher(t *testing.T) {
+	for ref, want := range map[string][2]string{
+		"runs/news":         {"", "runs/news"},
+		"topic=runs/news":   {"topic", "runs/news"},
+		"runs/lr=1":         {"", "runs/lr=1"},
+		"topic=runs/lr=1":   {"topic", "runs/lr=1"},
+		"=runs/news":        {"", "=runs/news"},
+		"all-MiniLM-L6-v2":  {"", "all-MiniLM-L6-v2"},
+		"t_1=all-MiniLM-L6": {"t_1", "all-MiniLM-L6"},
+	} {
+		if head, model := RenamedTeacher(ref); head != want[0] || model != want[1] {
+			t.Errorf("%s: %q, %q", ref, head, model)
+		}
+	}
+}

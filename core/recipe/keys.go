@@ -215,7 +215,7 @@ func table() []Key {
 		{Path: "knowledge.freeze_base", Stage: StageTrain, Default: "off", Help: "Train only the heads and the weights of the knowledge; the encoder keeps its values."},
 		{Path: "knowledge.lr", Stage: StageTrain, Default: "lr", words: []word{{"lr", 0}}, open: true, max: 10, Help: "Learning rate of the weights that knowledge adds; lr means the same as the encoder's."},
 		{Path: "knowledge.control", Stage: StageCorpus, Default: "off", Values: []string{"off", "shuffled", "zero"}, Help: "Train a control: shuffled injects as much with the wrong content, zero nothing through the same weights."},
-		{Path: "distill.teachers", Stage: StageTrain, Default: "[]", Help: "Teachers of a student: model folders, or names in the model store."},
+		{Path: "distill.teachers", Stage: StageTrain, Default: "[]", Help: "Teachers of a student: model folders, or names in the model store. HEAD=MODEL calls the one head of a teacher by another name."},
 		{Path: "distill.labels", Stage: StageTrain, Default: "0.5", min: 0, max: 1e6, Help: "Weight of the labels' own loss beside what the teachers say."},
 		{Path: "distill.logits", Stage: StageTrain, Default: "1", min: 0, max: 1e6, Help: "Weight of the teachers' answers: Kullback-Leibler divergence of the heads' outputs at the temperature, times its square (Hinton et al. 2015)."},
 		{Path: "distill.temperature", Stage: StageTrain, Default: "2", open: true, max: 1000, Help: "Temperature of the answers."},
