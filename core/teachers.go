@@ -320,7 +320,7 @@ func (r *Run) teach(ctx context.Context) error {
 		case varied:
 			j.Same = true
 		default:
-			rows, err := r.seen(ctx, t, same)
+			rows, err := r.seen(ctx, t, same, d.NeedsStates())
 			if err != nil {
 				return fmt.Errorf("encode for teacher %s: %w", t.model.Name, err)
 			}
@@ -387,13 +387,19 @@ func (t *teacher) misfits(d *recipe.DistillPlan, student *hf.Config) (ds sdk.Dia
 }
 
 // seen are the training texts as a teacher sees them: the student's own rows where it
-// would cut them alike, else its own encoding of them, with what the run's heads put
-// around a text.
-func (r *Run) seen(ctx context.Context, t *teacher, same bool) (recipe.Source, error) {
+// would cut them alike, else its own encoding of them. What heads put around a text,
+// completions and patterns, is that of the run's where states are compared, else that of
+// the heads which the teacher has too.
+func (r *Run) seen(ctx context.Context, t *teacher, same, states bool) (recipe.Source, error) {
 	if same {
 		return corpus.NewSource(r.data.set.Train), nil
 	}
-	return corpus.EncodeSource(ctx, &corpus.Encoder{Tokenizer: t.tokenizer, MaxLength: min(t.maxLength, r.data.maxLength), Heads: r.data.heads, Knowledge: t.knowledge.encoder()}, r.data.corpus.Train)
+	heads := slices.Clone(r.data.heads)
+	if !states {
+		names := headNames(t.heads)
+		heads = slices.DeleteFunc(heads, func(h sdk.HeadSpec) bool { return !slices.Contains(names, h.Name) })
+	}
+	return corpus.EncodeSource(ctx, &corpus.Encoder{Tokenizer: t.tokenizer, MaxLength: min(t.maxLength, r.data.maxLength), Heads: heads, Knowledge: t.knowledge.encoder()}, r.data.corpus.Train)
 }
 
 // learned is what a head learns without a teacher.
