@@ -29,6 +29,8 @@ type Bundle struct {
 	// Base is the folder of the base model of an adapter folder; "" for others.
 	Base string
 
+	languages []sdk.HeadSpec // language models beside other heads, which answer nothing
+
 	virtual   int        // positions that the adapter's virtual tokens take
 	knowledge *knowledge // nil when it injects none
 }
@@ -88,7 +90,7 @@ func OpenBundle(dir string, stores ...*modelstore.Store) (*Bundle, sdk.Diagnosti
 	if heads == nil || len(heads.Heads) == 0 {
 		return nil, all, sdk.Diagnostics{{Severity: sdk.Error, Code: "model.no-head", File: dir, Summary: "the model has no task head: it can be trained, but not asked", Remedy: "train it first ('islm train --base " + dir + "')"}}.Err()
 	}
-	heads.Heads = answering(heads.Heads, cfg)
+	heads.Heads, b.languages = answering(heads.Heads, cfg)
 	if len(heads.Heads) == 0 {
 		return nil, all, sdk.Diagnostics{{Severity: sdk.Error, Code: "model.language-model", File: dir, Summary: "the model's only head is a masked language model, which has no label for a text", Remedy: "train a head on it first ('islm train --base " + dir + "')"}}.Err()
 	}
@@ -110,16 +112,23 @@ func OpenBundle(dir string, stores ...*modelstore.Store) (*Bundle, sdk.Diagnosti
 	return b, all, nil
 }
 
-// answering are the heads that say something of a text. A language model has no
-// answer, but where it is all that there is, a causal one continues the text.
-func answering(heads []sdk.HeadSpec, cfg *hf.Config) []sdk.HeadSpec {
-	lm := func(h sdk.HeadSpec) bool { return h.Kind == sdk.KindMLM || h.Kind == sdk.KindCLM }
+// answering parts the heads that say something of a text from language models. A
+// language model has no answer, but where it is all that there is, a causal one
+// continues the text.
+func answering(heads []sdk.HeadSpec, cfg *hf.Config) (answer, languages []sdk.HeadSpec) {
 	if len(heads) == 1 && heads[0].Kind == sdk.KindCLM && cfg.Causal() {
 		h := heads[0]
 		h.Kind, h.Options = sdk.KindGenerate, map[string]string{sdk.OptionSeparator: sdk.SeparatorNone}
-		return []sdk.HeadSpec{h}
+		return []sdk.HeadSpec{h}, nil
 	}
-	return slices.DeleteFunc(heads, lm)
+	for _, h := range heads {
+		if h.Kind == sdk.KindMLM || h.Kind == sdk.KindCLM {
+			languages = append(languages, h)
+		} else {
+			answer = append(answer, h)
+		}
+	}
+	return answer, languages
 }
 
 // maxLength is the number of ids that the model sees of one text.

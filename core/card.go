@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,7 +14,7 @@ import (
 
 // card is the model card of the finished run.
 func (r *Run) card(prov *report.Provenance) *report.Card {
-	c := &report.Card{Name: filepath.Base(r.folder.Dir), Base: prov.Base, Domain: r.plan.Domain.Names, Data: prov.Data, Primary: primary(r.plan, r.data.heads),
+	c := &report.Card{Name: cmp.Or(r.name, filepath.Base(r.folder.Dir)), Base: prov.Base, Domain: r.plan.Domain.Names, Data: prov.Data, Primary: primary(r.plan, r.data.heads),
 		Labels: map[string][]string{}, MaxLength: r.data.maxLength, Metrics: r.metrics, Command: prov.Command, Stages: prov.Stages}
 	for _, h := range r.data.heads {
 		c.Labels[h.Name] = recipe.Outputs(h)

@@ -14,6 +14,7 @@ import (
 	"github.com/islm-dev/islm/core/corpus"
 	"github.com/islm-dev/islm/core/metric"
 	"github.com/islm-dev/islm/core/model/peft"
+	"github.com/islm-dev/islm/core/modelstore"
 	"github.com/islm-dev/islm/core/recipe"
 	"github.com/islm-dev/islm/sdk"
 )
@@ -23,6 +24,7 @@ const ContinueFile = "continue.json"
 
 // past is the model that a run continues, and the data that it was trained on.
 type past struct {
+	model  modelstore.Model // an adapter folder's is merged
 	bundle *Bundle
 	corpus *corpus.Corpus // nil: not at hand, or not wanted
 	fisher []sdk.Example  // old examples that say which weights matter
@@ -69,19 +71,22 @@ func (r *Run) openPast(ctx context.Context) error {
 	if r.plan.Objective != recipe.ObjectiveContinue {
 		return nil
 	}
-	b, err := r.finished(ctx, r.plan.Base)
+	m, b, err := r.finished(ctx, r.plan.Base)
 	if err != nil {
 		return err
 	}
-	r.past = &past{bundle: b}
+	r.past = &past{model: m, bundle: b}
 	if err := r.tell(r.past.checkFloors(&r.plan.Continue)); err != nil {
 		return err
 	}
 	if r.plan.Data.MaxLength == 0 {
 		r.plan.Data.MaxLength = b.maxLength()
 	}
+	if err := r.tell(r.past.settleDistill(r.plan)); err != nil {
+		return err
+	}
 	if r.plan.Continue.Distill > 0 {
-		t, ds, err := r.openTeacher(ctx, r.plan.Base)
+		t, ds, err := r.openTeacher(ctx, m)
 		if err != nil {
 			return err
 		}
@@ -93,32 +98,55 @@ func (r *Run) openPast(ctx context.Context) error {
 	return r.openOldData(ctx)
 }
 
-// finished opens the model that goes on learning, or says why it cannot.
-func (r *Run) finished(ctx context.Context, ref string) (*Bundle, error) {
-	m, err := r.model(ctx, ref)
-	if err != nil {
-		return nil, err
+// finished opens the model that goes on learning, an adapter folder merged, or says
+// why it cannot.
+func (r *Run) finished(ctx context.Context, ref string) (m modelstore.Model, b *Bundle, err error) {
+	if m, err = r.model(ctx, ref); err != nil {
+		return m, nil, err
 	}
 	refuse := func(code, summary, remedy string) error {
 		return sdk.Diagnostics{{Severity: sdk.Error, Code: code, File: m.Dir, Summary: summary, Remedy: remedy}}.Err()
 	}
 	if peft.Is(m.Dir) {
-		return nil, refuse("continue.adapter", "the model is an adapter folder: its base would stay as it is", "make a plain model of it ('islm model merge'), or train the adapter again on all data")
+		if m.Dir, err = r.merged(ctx, "base", m.Dir); err != nil {
+			return m, nil, err
+		}
+		m.Source = nil // the weights are others now
 	}
-	b, ds, err := OpenBundle(m.Dir, r.Store)
-	if err != nil {
-		return nil, err
+	var ds sdk.Diagnostics
+	if b, ds, err = OpenBundle(m.Dir, r.Store); err != nil {
+		return m, nil, err
 	}
 	if err := r.tell(ds); err != nil {
-		return nil, err
+		return m, nil, err
 	}
 	if b.knowledge != nil {
 		if err := b.knowledge.close(); err != nil {
-			return nil, err
+			return m, nil, err
 		}
-		return nil, refuse("continue.knowledge", "the model injects knowledge, whose weights and graph this command does not carry over", "train a new model with knowledge.inject on all data")
+		return m, nil, refuse("continue.knowledge", "the model injects knowledge, whose weights and graph this command does not carry over", "train a new model with knowledge.inject on all data")
 	}
-	return b, nil
+	return m, b, nil
+}
+
+// settleDistill leaves continue.distill out where no head of the model has answers
+// that can be compared.
+func (p *past) settleDistill(plan *recipe.Plan) (ds sdk.Diagnostics) {
+	if plan.Continue.Distill == 0 || slices.ContainsFunc(p.bundle.Heads, compared) {
+		return nil
+	}
+	var heads []string
+	for _, h := range p.bundle.Heads {
+		heads = append(heads, h.Name+" ("+h.Kind+")")
+	}
+	d := sdk.Diagnostic{Severity: sdk.Info, Code: "continue.distill", Path: "continue.distill",
+		Summary: "continue.distill is 0 here: the answers of " + strings.Join(heads, ", ") + " cannot be compared output by output"}
+	if plan.Chosen("continue.distill") {
+		d.Severity, d.Remedy = sdk.Warning, "leave continue.distill out; continue.replay and continue.ewc stand against forgetting"
+	}
+	plan.Continue.Distill = 0
+	ds.Add(d)
+	return ds
 }
 
 // openOldData reads the examples that the model was trained on, with its own heads.
@@ -187,9 +215,9 @@ func (r *Run) readOld(ctx context.Context, b *Bundle, path string) (*corpus.Corp
 	return all, nil, nil
 }
 
-// heads are the model's, then those of the domain that it has not.
+// heads are the model's, language models too, then those of the domain that it has not.
 func (p *past) heads(declared []sdk.HeadSpec) []sdk.HeadSpec {
-	out := slices.Clone(p.bundle.Heads)
+	out := slices.Concat(p.bundle.Heads, p.bundle.languages)
 	for i := range out {
 		out[i].ClassWeights = nil // those of the labels and examples that it was trained on
 	}
@@ -335,11 +363,7 @@ func (r *Run) judge(ctx context.Context) error {
 
 // answers are those of the model before.
 func (p *past) answers(ctx context.Context, r *Run, examples []sdk.Example) ([]recipe.Prediction, error) {
-	asked := slices.Clone(examples)
-	for i := range asked {
-		asked[i].Labels = nil // it does not know all of them
-	}
-	rows, err := encodeRows(ctx, p.bundle, asked)
+	rows, err := encodeRows(ctx, p.bundle, examples) // what it does not know of their labels is left out
 	if err != nil {
 		return nil, err
 	}

@@ -93,7 +93,7 @@ func openData(ctx context.Context, req dataRequest) (*data, sdk.Diagnostics, err
 	request.Unlabelled = plan.Objective == recipe.ObjectiveDistill || plan.Objective == recipe.ObjectiveVocab
 	if req.past != nil {
 		request.Heads, request.Grow = req.past.heads(req.plugins.heads()), true
-		req.heads = req.past.bundle.Heads
+		req.heads = slices.Concat(req.past.bundle.Heads, req.past.bundle.languages)
 	}
 	for _, h := range req.heads {
 		request.Keep = append(request.Keep, h.Name)

@@ -28,7 +28,9 @@ const StageFile = "stage.json"
 
 // Pipeline is a recipe of several stages, each of which starts from the model of the
 // one before. The last one's folder is Out; the others lie in Out/islm/stages. A
-// stage whose inputs have not changed since it finished is skipped.
+// stage whose inputs have not changed since it finished is skipped. A last stage whose
+// inputs have changed is made anew beside the others; Out keeps its model until the new
+// one is complete.
 type Pipeline struct {
 	Stages []recipe.StagePlan
 	Out    string
@@ -42,7 +44,7 @@ type Pipeline struct {
 // stageMark is the content of StageFile.
 type stageMark struct {
 	Inputs string              `json:"inputs"`
-	Done   *report.StageRecord `json:"done,omitempty"` // of a finished stage but the last
+	Done   *report.StageRecord `json:"done,omitempty"` // of a finished stage; of the last where it was made beside Out
 }
 
 // Run runs what is left and returns what the last stage made; few is that of a last
@@ -51,18 +53,17 @@ func (p *Pipeline) Run(ctx context.Context) (res *Result, few *FewShotResult, er
 	if err := p.check(); err != nil {
 		return nil, nil, err
 	}
-	if _, _, err := OpenFolder(p.Out, p.Resume); err != nil {
+	if out, _, err := OpenFolder(p.Out, p.Resume); err != nil {
 		return nil, nil, err
+	} else if exists(out.Own(PlanFile)) && !exists(out.Own(StageFile)) {
+		return nil, nil, &sdk.DiagnosticsError{Fatal: true, Diagnostics: sdk.Diagnostics{{Severity: sdk.Error, Code: "run.foreign", File: p.Out,
+			Summary: "the folder holds a run that is no recipe of stages", Remedy: "choose another --out"}}}
 	}
 	var before []report.StageRecord
 	from := ""
 	for i := range p.Stages {
 		s := &p.Stages[i]
 		last := i+1 == len(p.Stages)
-		dir := p.Out
-		if !last {
-			dir = filepath.Join(p.Out, Own, "stages", fmt.Sprintf("%d-%s", s.Number, s.Name))
-		}
 		s.From = from
 		r, err := p.Make(s)
 		if err != nil {
@@ -76,20 +77,30 @@ func (p *Pipeline) Run(ctx context.Context) (res *Result, few *FewShotResult, er
 		if err != nil {
 			return nil, nil, fmt.Errorf("stage %s: %w", s.Name, err)
 		}
-		done, err := markStage(dir, inputs, last)
+		dir, done, err := p.claim(s, inputs, last)
 		if err != nil {
 			return nil, nil, err
 		}
 		p.Begin(s, len(p.Stages), done != nil)
 		if done == nil {
 			r.Out, r.Resume, r.before = dir, true, before
+			if last {
+				r.name = filepath.Base(p.Out)
+			}
 			if res, few, err = r.stage(ctx, plan.Objective); err != nil {
 				return nil, nil, err
 			}
-			if !last {
+			if dir != p.Out {
 				if done, err = finishStage(s, plan, dir, inputs, res); err != nil {
 					return nil, nil, err
 				}
+			}
+			if last && dir != p.Out {
+				if err := p.replace(dir, inputs); err != nil {
+					return nil, nil, err
+				}
+				res.Dir = p.Out
+				r.Watch.Stage("run", p.Out+" holds the new model")
 			}
 		}
 		if !last {
@@ -142,28 +153,146 @@ func (r *Run) stage(ctx context.Context, objective string) (*Result, *FewShotRes
 	return res, nil, err
 }
 
-// markStage claims the folder of a stage for these inputs. What other inputs made of
-// it is removed, but not the folder of the last stage, which is the user's.
-func markStage(dir, inputs string, last bool) (*report.StageRecord, error) {
+// folder is where a stage lies that is not Out.
+func (p *Pipeline) folder(s *recipe.StagePlan) string {
+	return filepath.Join(p.Out, Own, "stages", fmt.Sprintf("%d-%s", s.Number, s.Name))
+}
+
+// claim marks the folder that a stage is made in with its inputs; done is not nil where
+// they made it before. The last stage is made in Out, but where a model of other inputs
+// lies there beside it.
+func (p *Pipeline) claim(s *recipe.StagePlan, inputs string, last bool) (dir string, done *report.StageRecord, err error) {
+	beside := p.folder(s)
+	if !last {
+		done, err = markStage(beside, inputs)
+		return beside, done, err
+	}
+	mark, err := readMark(beside)
+	if err != nil {
+		return "", nil, err
+	}
+	if mark.Done != nil && mark.Inputs == inputs { // a kill came between the two
+		return p.Out, nil, p.replace(beside, inputs)
+	}
+	if mark, err = readMark(p.Out); err != nil {
+		return "", nil, err
+	}
+	switch {
+	case mark.Inputs == inputs:
+		return p.Out, nil, os.RemoveAll(beside)
+	case mark.Inputs != "" && (exists(filepath.Join(p.Out, hf.ConfigFile)) || peft.Is(p.Out)):
+		done, err = markStage(beside, inputs)
+		return beside, done, err
+	case mark.Inputs != "":
+		if err := clearOut(p.Out); err != nil {
+			return "", nil, err
+		}
+	}
+	return p.Out, nil, saveMark(p.Out, stageMark{Inputs: inputs})
+}
+
+// replace moves what the last stage made beside Out into it, in the place of what lay
+// there. A call that was cut off is completed by the next: the mark of Out changes once
+// the old model is gone, that of the new one goes last.
+func (p *Pipeline) replace(beside, inputs string) error {
+	mark, err := readMark(p.Out)
+	if err != nil {
+		return err
+	}
+	if mark.Inputs != inputs {
+		if err := clearOut(p.Out); err != nil {
+			return err
+		}
+		if err := saveMark(p.Out, stageMark{Inputs: inputs}); err != nil {
+			return err
+		}
+	}
+	move := func(names []fs.DirEntry, below string, when func(name string) bool) error {
+		for _, e := range names {
+			if !when(e.Name()) {
+				continue
+			}
+			if err := os.Rename(filepath.Join(beside, below, e.Name()), filepath.Join(p.Out, below, e.Name())); err != nil {
+				return fmt.Errorf("replace the model of the last stage: %w", err)
+			}
+		}
+		return nil
+	}
+	own, err := os.ReadDir(filepath.Join(beside, Own))
+	if err != nil {
+		return fmt.Errorf("read the new last stage: %w", err)
+	}
+	top, err := os.ReadDir(beside)
+	if err != nil {
+		return fmt.Errorf("read the new last stage: %w", err)
+	}
+	whole := func(name string) bool { return name == hf.ConfigFile || name == peft.ConfigFile } // what makes it a model
+	if err := move(own, Own, func(name string) bool { return name != StageFile }); err != nil {
+		return err
+	}
+	if err := move(top, "", func(name string) bool { return name != Own && !whole(name) }); err != nil {
+		return err
+	}
+	if err := move(top, "", whole); err != nil {
+		return err
+	}
+	return os.RemoveAll(beside)
+}
+
+// clearOut removes what a last stage left of its model and run, and neither the other
+// stages nor files that are not its own.
+func clearOut(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("remove an outdated model: %w", err)
+	}
+	gone := []string{hf.ConfigFile, peft.ConfigFile, "README.md"} // no model from the first on
+	for _, e := range entries {
+		if name := e.Name(); modelFile(name) || slices.Contains(tokenizerFiles, name) || strings.HasSuffix(name, ".safetensors.index.json") || strings.HasSuffix(name, ".tmp") {
+			gone = append(gone, name)
+		}
+	}
+	own, err := os.ReadDir(filepath.Join(dir, Own))
+	if err != nil {
+		return fmt.Errorf("remove an outdated model: %w", err)
+	}
+	for _, e := range own {
+		if e.Name() != StageFile && e.Name() != "stages" {
+			gone = append(gone, filepath.Join(Own, e.Name()))
+		}
+	}
+	for _, name := range gone {
+		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+			return fmt.Errorf("remove an outdated model: %w", err)
+		}
+	}
+	return nil
+}
+
+// readMark is the mark of a stage's folder, empty where there is none.
+func readMark(dir string) (mark stageMark, err error) {
 	file := filepath.Join(dir, Own, StageFile)
-	var mark stageMark
 	data, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return mark, nil
+	}
 	if err == nil {
 		err = json.Unmarshal(data, &mark)
 	}
-	switch {
-	case err == nil && mark.Inputs == inputs:
-		return mark.Done, nil
-	case err == nil && last:
-		return nil, sdk.Diagnostics{{Severity: sdk.Error, Code: "run.inputs-differ", File: dir, Summary: "the last stage was begun with another plan, or with other data or models before it",
-			Remedy: "choose another --out, or remove the folder"}}.Err()
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("read %s: %w", file, err)
+	if err != nil {
+		return mark, fmt.Errorf("read %s: %w", file, err)
 	}
-	if !last {
-		if err := os.RemoveAll(dir); err != nil {
-			return nil, fmt.Errorf("remove an outdated stage: %w", err)
-		}
+	return mark, nil
+}
+
+// markStage marks a folder below islm/stages. What other inputs made of it is removed.
+func markStage(dir, inputs string) (*report.StageRecord, error) {
+	mark, err := readMark(dir)
+	if err != nil || mark.Inputs == inputs {
+		return mark.Done, err
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return nil, fmt.Errorf("remove an outdated stage: %w", err)
 	}
 	return nil, saveMark(dir, stageMark{Inputs: inputs})
 }
@@ -269,7 +398,14 @@ func digestValues(h io.Writer, plan *recipe.Plan, without []string) {
 
 // digestModels writes the digests of the models that a run starts from.
 func (r *Run) digestModels(ctx context.Context, h io.Writer, plan *recipe.Plan) error {
-	models := slices.Clone(plan.Distill.Teachers)
+	var models []string
+	for _, ref := range plan.Distill.Teachers {
+		head, model := renamed(ref)
+		if head != "" {
+			fmt.Fprintf(h, "head %s\n", head) //nolint:errcheck // a hash takes all
+		}
+		models = append(models, model)
+	}
 	if plan.Objective != recipe.ObjectiveDistill {
 		models = []string{plan.Base}
 	} else if plan.Student.From == recipe.StudentBase {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/islm-dev/islm/core/corpus"
 	"github.com/islm-dev/islm/core/metric"
+	"github.com/islm-dev/islm/core/model/peft"
 	"github.com/islm-dev/islm/core/recipe"
 	"github.com/islm-dev/islm/sdk"
 )
@@ -25,7 +26,11 @@ func (r *Run) Ready(ctx context.Context, plan *recipe.Plan) error {
 	}
 	switch plan.Objective {
 	case recipe.ObjectiveContinue:
-		_, err := r.finished(ctx, plan.Base)
+		m, err := r.model(ctx, plan.Base)
+		if err != nil || peft.Is(m.Dir) { // which the run merges first
+			return err
+		}
+		_, _, err = r.finished(ctx, plan.Base)
 		return err
 	case recipe.ObjectiveDistill:
 		return lacksTeacher(plan).Err()

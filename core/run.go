@@ -40,6 +40,7 @@ type Run struct {
 	Resume  bool
 
 	before []report.StageRecord // the stages of a pipeline before this run
+	name   string               // of the model on its card; "" = that of the folder
 	only   string               // the split of the data that is read; "" = all
 
 	folder    Folder
@@ -277,6 +278,11 @@ func (r *Run) findBase(ctx context.Context) error {
 		return err
 	}
 	if r.base.Dir != "" {
+		return r.fitBase()
+	}
+	if r.past != nil {
+		r.base = r.past.model
+		r.Watch.Stage("base", r.base.Name)
 		return r.fitBase()
 	}
 	m, err := r.model(ctx, r.plan.Base)

@@ -29,9 +29,11 @@ type teacher struct {
 	size      int64
 	plan      *recipe.Plan
 	heads     []sdk.HeadSpec
+	own       string // name in the folder of the head that the run calls by another; "" = none
 	tokenizer *token.Tokenizer
 	tokDigest string
 	maxLength int
+	config    *hf.Config
 	knowledge *knowledge
 	job       recipe.Teacher
 }
@@ -47,12 +49,19 @@ func (r *Run) openTeachers(ctx context.Context) error {
 	}
 	var all sdk.Diagnostics
 	for _, ref := range r.plan.Distill.Teachers {
-		t, ds, err := r.openTeacher(ctx, ref)
+		name, ref := renamed(ref)
+		m, err := r.model(ctx, ref)
+		if err != nil {
+			return err
+		}
+		t, ds, err := r.openTeacher(ctx, m)
 		if err != nil {
 			return err
 		}
 		all = append(all, ds...)
 		if t != nil {
+			all = append(all, t.unteachable()...)
+			all = append(all, t.rename(name)...)
 			r.teachers = append(r.teachers, t)
 			r.Watch.Stage("teacher", fmt.Sprintf("%s (%s)", t.model.Name, strings.Join(headNames(t.heads), ", ")))
 		}
@@ -68,6 +77,47 @@ func lacksTeacher(plan *recipe.Plan) sdk.Diagnostics {
 	return sdk.Diagnostics{{Severity: sdk.Error, Code: "distill.teacher", Path: "distill.teachers", Summary: "a distillation wants a teacher", Remedy: "name a model folder with --teacher DIR"}}
 }
 
+// unteachable reports heads whose kinds cannot be distilled.
+func (t *teacher) unteachable() (ds sdk.Diagnostics) {
+	for _, h := range t.heads {
+		if slices.Contains([]string{sdk.KindQA, sdk.KindRelation, sdk.KindSpan}, h.Kind) {
+			ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "distill.kind", Path: "distill.teachers",
+				Summary: fmt.Sprintf("head %q of teacher %s is of kind %s, whose answers cannot be distilled", h.Name, t.model.Name, h.Kind), Remedy: "heads of these kinds can be trained from labels alone"})
+		}
+	}
+	return ds
+}
+
+// renamed is recipe.RenamedTeacher, but for a folder whose own name looks so.
+func renamed(ref string) (head, model string) {
+	if exists(ref) {
+		return "", ref
+	}
+	return recipe.RenamedTeacher(ref)
+}
+
+// rename calls the one head of a teacher, beside language models, by another name.
+func (t *teacher) rename(name string) (ds sdk.Diagnostics) {
+	if name == "" {
+		return nil
+	}
+	var at []int
+	for i, h := range t.heads {
+		if h.Kind != sdk.KindMLM && h.Kind != sdk.KindCLM {
+			at = append(at, i)
+		}
+	}
+	if len(at) != 1 {
+		ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "distill.rename", Path: "distill.teachers",
+			Summary: fmt.Sprintf("%s=%s renames the one head of a teacher, and this has %s", name, t.model.Name, strings.Join(headNames(t.heads), ", ")), Remedy: "leave " + name + "= out"})
+		return ds
+	}
+	if h := &t.heads[at[0]]; h.Name != name {
+		t.own, h.Name = h.Name, name
+	}
+	return nil
+}
+
 func headNames(heads []sdk.HeadSpec) []string {
 	if len(heads) == 0 {
 		return []string{"no heads"}
@@ -79,11 +129,7 @@ func headNames(heads []sdk.HeadSpec) []string {
 	return names
 }
 
-func (r *Run) openTeacher(ctx context.Context, ref string) (*teacher, sdk.Diagnostics, error) {
-	m, err := r.model(ctx, ref)
-	if err != nil {
-		return nil, nil, err
-	}
+func (r *Run) openTeacher(ctx context.Context, m modelstore.Model) (_ *teacher, _ sdk.Diagnostics, err error) {
 	if peft.Is(m.Dir) {
 		if m.Dir, err = r.merged(ctx, "teacher", m.Dir); err != nil {
 			return nil, nil, err
@@ -96,12 +142,6 @@ func (r *Run) openTeacher(ctx context.Context, ref string) (*teacher, sdk.Diagno
 	}
 	if heads, more := hf.ReadHeads(m.Dir); heads != nil {
 		t.heads = heads.Heads
-		for _, h := range t.heads {
-			if slices.Contains([]string{sdk.KindQA, sdk.KindRelation, sdk.KindSpan}, h.Kind) {
-				ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "distill.kind", Path: "distill.teachers",
-					Summary: fmt.Sprintf("head %q of teacher %s is of kind %s, whose answers cannot be distilled", h.Name, m.Name, h.Kind), Remedy: "heads of these kinds can be trained from labels alone"})
-			}
-		}
 	} else {
 		ds = append(ds, more...)
 	}
@@ -120,7 +160,7 @@ func (r *Run) openTeacher(ctx context.Context, ref string) (*teacher, sdk.Diagno
 	if t.tokDigest, err = tokenizerDigest(m.Dir); err != nil {
 		return nil, ds, err
 	}
-	t.maxLength = cfg.MaxPositions
+	t.maxLength, t.config = cfg.MaxPositions, cfg
 	knowledge, more, err := loadKnowledge(m.Dir, t.plan)
 	ds = append(ds, more...)
 	if err != nil {
@@ -159,7 +199,7 @@ func agreeing(teachers []*teacher, declared []sdk.HeadSpec) (ds sdk.Diagnostics)
 				ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "distill.labels", Path: "distill.teachers",
 					Summary: fmt.Sprintf("head %s of teacher %s has other labels than that of %s", h.Name, t.model.Name, other.name),
 					Detail:  fmt.Sprintf("%s: %s %s\n%s: %s %s", t.model.Name, h.Kind, strings.Join(h.Labels, ", "), other.name, other.spec.Kind, strings.Join(other.spec.Labels, ", ")),
-					Remedy:  "train the teacher on these labels, or distil without it"})
+					Remedy:  "if they are different tasks, train one of the two again under another name (--set data.head=NAME; labels that name no head go to one called label), or rename its one head here (--teacher NAME=DIR); if they are one, train the teacher on these labels, or distil without it"})
 			}
 		}
 	}
@@ -259,7 +299,12 @@ func (r *Run) teach(ctx context.Context) error {
 	if len(r.teachers) > 0 && d.Logits == 0 && !d.NeedsStates() {
 		ds.Add(sdk.Diagnostic{Severity: sdk.Warning, Code: "distill.nothing", Path: "distill.logits", Summary: "all losses of the teachers have the weight 0: the student learns the labels alone, as a control"})
 	}
+	student, more := hf.ReadConfig(r.data.base)
+	if more.HasErrors() {
+		return r.tell(more)
+	}
 	for _, t := range r.teachers {
+		ds = append(ds, t.misfits(&d, student)...)
 		j := recipe.Teacher{Name: t.model.Name, Dir: t.model.Dir, Plan: t.plan, Injection: t.knowledge.injection()}
 		shared := 0
 		for _, h := range t.heads {
@@ -268,30 +313,30 @@ func (r *Run) teach(ctx context.Context) error {
 			}
 			shared++
 			if compared(h) {
-				j.Heads = append(j.Heads, h)
+				j.Heads, j.Own = append(j.Heads, h), t.own // of no other head where it is renamed
 			} else if h.Kind != sdk.KindGenerate && d.Logits > 0 {
 				ds.Add(sdk.Diagnostic{Severity: sdk.Warning, Code: "distill.head", Path: "heads." + h.Name, Summary: fmt.Sprintf("the answers of head %s (%s) are not distilled: it learns %s alone", h.Name, h.Kind, learned(h))})
 			}
 		}
-		same := t.tokDigest == r.data.tokDigest && t.knowledge == nil && r.knowledge == nil
+		same := t.tokDigest == r.data.tokDigest && t.maxLength >= r.data.maxLength && t.knowledge == nil && r.knowledge == nil
 		switch {
 		case varied && !same:
 			ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "distill.augment", Path: "augment.packs",
-				Summary: fmt.Sprintf("teacher %s has another vocabulary than the student, or one of them injects knowledge: rule packs and masks make new texts in each epoch, which it would have to see in its own encoding", t.model.Name),
+				Summary: fmt.Sprintf("teacher %s has another vocabulary than the student or fewer positions, or one of them injects knowledge: rule packs and masks make new texts in each epoch, which it would have to see in its own encoding", t.model.Name),
 				Remedy:  "leave augment.packs and heads of kind mlm.v0 out, or cut the student from this teacher"})
 		case varied:
 			j.Same = true
 		default:
-			rows, err := corpus.EncodeSource(ctx, &corpus.Encoder{Tokenizer: t.tokenizer, MaxLength: min(t.maxLength, r.data.maxLength), Knowledge: t.knowledge.encoder()}, r.data.corpus.Train)
+			rows, err := r.seen(ctx, t, same, d.NeedsStates())
 			if err != nil {
 				return fmt.Errorf("encode for teacher %s: %w", t.model.Name, err)
 			}
-			j.Rows, j.Same = rows, t.knowledge == nil && r.knowledge == nil
+			j.Rows, j.Same = rows, same || t.knowledge == nil && r.knowledge == nil
 			h := sha256.New()
 			fmt.Fprintf(h, "teacher.v0\n%s\n%s\n%q\n", t.digest, r.plan.Train.Precision, headNames(j.Heads))
 			for i := range rows.Len() {
 				mine, row := r.data.set.Train.At(i), rows.At(i)
-				j.Same = j.Same && slices.Equal(mine.IDs, row.IDs)
+				j.Same = j.Same && slices.Equal(mine.IDs, row.IDs) // of second texts no states are compared
 				_ = binary.Write(h, binary.LittleEndian, int64(len(row.IDs)))
 				_ = binary.Write(h, binary.LittleEndian, row.IDs)
 				_ = binary.Write(h, binary.LittleEndian, row.Types)
@@ -317,6 +362,51 @@ func (r *Run) teach(ctx context.Context) error {
 		t.job = j
 	}
 	return r.tell(ds)
+}
+
+// misfits reports losses of states that the shapes of teacher and student rule out.
+func (t *teacher) misfits(d *recipe.DistillPlan, student *hf.Config) (ds sdk.Diagnostics) {
+	if !d.NeedsStates() {
+		return nil
+	}
+	bad := func(key, remedy, format string, args ...any) {
+		ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "distill.shape", Path: key, Summary: fmt.Sprintf(format, args...), Remedy: remedy})
+	}
+	if _, err := d.LayerMap(student.Layers, t.config.Layers); err != nil {
+		bad("distill.layers", "STUDENT:TEACHER, both from 0; without the key the student's layers are spread evenly", "teacher %s: %v", t.model.Name, err)
+	}
+	if d.Relation > 0 {
+		if d.RelationLayer >= t.config.Layers {
+			bad("distill.relation_layer", fmt.Sprintf("set distill.relation_layer to at most %d, or last", t.config.Layers-1), "distill.relation_layer is %d, the layers of teacher %s are 0-%d", d.RelationLayer, t.model.Name, t.config.Layers-1)
+		}
+		n := d.RelationHeads
+		if n == 0 {
+			n = t.config.Heads
+		}
+		if student.HiddenSize%n != 0 || t.config.HiddenSize%n != 0 {
+			bad("distill.relation_heads", "set distill.relation_heads to a divisor of both", "relations are cut into %d heads, which does not divide the widths %d of the student and %d of teacher %s", n, student.HiddenSize, t.config.HiddenSize, t.model.Name)
+		}
+	}
+	if d.Attention > 0 && student.Heads != t.config.Heads {
+		bad("distill.attention", "set distill.attention=0; distill.relation does not need as many heads", "teacher %s has %d attention heads, the student %d: distill.attention compares them one by one", t.model.Name, t.config.Heads, student.Heads)
+	}
+	return ds
+}
+
+// seen are the training texts as a teacher sees them: the student's own rows where it
+// would cut them alike, else its own encoding of them. What heads put around a text,
+// completions and patterns, is that of the run's where states are compared, else that of
+// the heads which the teacher has too.
+func (r *Run) seen(ctx context.Context, t *teacher, same, states bool) (recipe.Source, error) {
+	if same {
+		return corpus.NewSource(r.data.set.Train), nil
+	}
+	heads := slices.Clone(r.data.heads)
+	if !states {
+		names := headNames(t.heads)
+		heads = slices.DeleteFunc(heads, func(h sdk.HeadSpec) bool { return !slices.Contains(names, h.Name) })
+	}
+	return corpus.EncodeSource(ctx, &corpus.Encoder{Tokenizer: t.tokenizer, MaxLength: min(t.maxLength, r.data.maxLength), Heads: heads, Knowledge: t.knowledge.encoder()}, r.data.corpus.Train)
 }
 
 // learned is what a head learns without a teacher.

@@ -1,10 +1,12 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -74,6 +76,13 @@ func (r *Run) written(ctx context.Context, t *teacher, head string, examples []s
 	}
 	generation, err := b.generation()
 	if err != nil {
+		if found := (*sdk.DiagnosticsError)(nil); errors.As(err, &found) {
+			for i := range found.Diagnostics { // the keys of this run are those of the student
+				d := &found.Diagnostics[i]
+				d.File = filepath.Join(b.Dir, Own, PlanFile)
+				d.Remedy = fmt.Sprintf("lower %s there: a teacher writes as its own plan says; or set distill.logits=0, which leaves the texts of the data", d.Path)
+			}
+		}
 		return nil, err
 	}
 	prompts := make([]sdk.Example, len(examples))
@@ -102,7 +111,7 @@ func (r *Run) written(ctx context.Context, t *teacher, head string, examples []s
 	if err != nil {
 		return nil, err
 	}
-	at := slices.IndexFunc(b.Heads, func(s sdk.HeadSpec) bool { return s.Name == head })
+	at := slices.IndexFunc(b.Heads, func(s sdk.HeadSpec) bool { return s.Name == cmp.Or(t.own, head) })
 	for _, p := range preds {
 		text := ""
 		if g := p.Heads[at].Generated; g != nil {

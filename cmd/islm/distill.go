@@ -33,7 +33,7 @@ in one student.`,
 		},
 	}
 	f.register(cmd)
-	cmd.Flags().StringSliceVar(&teachers, "teacher", nil, "model folders or names of the teachers, the first one shapes the student (comma or repeated)")
+	cmd.Flags().StringSliceVar(&teachers, "teacher", nil, "model folders or names of the teachers, the first one shapes the student; HEAD=DIR calls the one head of a teacher by another name (comma or repeated)")
 	completeModels(cmd, "teacher")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "print the complete plan and stop")
 	return cmd

@@ -142,6 +142,9 @@ func languageModels(groups []group, declared []sdk.HeadSpec, req *Request, p *pr
 		switch w := req.Plan.Heads[h.Name].Weight; {
 		case labels: // which fill reports
 		case w != nil && *w == 0:
+			if req.Plan.Objective == recipe.ObjectiveContinue && slices.Contains(req.Keep, h.Name) {
+				p.add(sdk.Diagnostic{Severity: sdk.Info, Code: "data.head", Path: path, Summary: fmt.Sprintf("head %s of kind %s leaves the model: its weight is 0", h.Name, h.Kind)})
+			}
 		case !slices.Contains([]string{"", recipe.ObjectiveFinetune, recipe.ObjectiveDistill, recipe.ObjectiveContinue}, req.Plan.Objective):
 			p.add(sdk.Diagnostic{Severity: sdk.Info, Code: "data.head", Path: path, Summary: fmt.Sprintf("head %s of kind %s stays out: objective %s trains no language model beside other heads", h.Name, h.Kind, req.Plan.Objective)})
 		case len(out) > 0:

@@ -61,7 +61,8 @@ func (embed) logitsOf(h *Head, e *encoded, pass *Pass) *torch.Tensor {
 	return vectors(h, e, allRows(e.in), pass)
 }
 
-// second encodes the second texts of some rows, as a batch of their own.
+// second encodes the second texts of some rows, as a batch of their own. Recorded
+// states stay those of the first texts, which alone a teacher sees.
 func (e *encoded) second(rows []int64, pass *Pass) (*encoded, error) {
 	texts := make([]*recipe.Encoded, len(rows))
 	for i, k := range rows {
@@ -73,7 +74,9 @@ func (e *encoded) second(rows []int64, pass *Pass) (*encoded, error) {
 	if err != nil {
 		return nil, fmt.Errorf("second texts: %w", err)
 	}
-	return e.m.encode(in, pass), nil
+	alone := *pass
+	alone.States = nil
+	return e.m.encode(in, &alone), nil
 }
 
 func (embed) loss(h *Head, e *encoded, index int, norm float64, pass *Pass) (*torch.Tensor, error) {

@@ -10,7 +10,7 @@ import (
 // DistillPlan is what a student learns from its teachers. The numbers are the
 // weights of the losses; 0 leaves one out.
 type DistillPlan struct {
-	Teachers    []string `yaml:"teachers"`    // model folders or names
+	Teachers    []string `yaml:"teachers"`    // model folders or names; HEAD=MODEL renames its one head
 	Labels      float64  `yaml:"labels"`      // the labels' own loss
 	Logits      float64  `yaml:"logits"`      // the heads' answers at the temperature
 	Temperature float64  `yaml:"temperature"` // of the logits
@@ -47,6 +47,17 @@ const (
 )
 
 var layerPair = regexp.MustCompile(`^([0-9]{1,4}):([0-9]{1,4})$`)
+
+var renamed = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_-]*)=(.+)$`)
+
+// RenamedTeacher parts HEAD=MODEL, which gives the one head of a teacher another name;
+// head is "" for a model alone.
+func RenamedTeacher(ref string) (head, model string) {
+	if m := renamed.FindStringSubmatch(ref); m != nil {
+		return m[1], m[2]
+	}
+	return "", ref
+}
 
 // LayerMap gives the teacher's layer for each of the student's that learns from
 // one, as pairs (student, teacher) from 0. Without distill.layers it is
@@ -91,9 +102,22 @@ func (r *resolver) checkDistill(at func(string) place) {
 			r.report(at("student.layers"), wrong("recipe.type", "student.layers wants whole numbers, this is %s", formatFloat(l)))
 		}
 	}
-	if p.Student.From == StudentBase && (len(p.Student.Layers) > 0 || p.Student.Hidden > 0) {
-		bad := wrong("recipe.conflict", "student.from is base: student.layers and student.hidden cut a teacher")
-		bad.remedy = "leave them out, or set student.from=teacher"
-		r.report(at("student.layers"), bad)
+	cut := []struct {
+		key string
+		set bool
+	}{{"student.layers", len(p.Student.Layers) > 0}, {"student.hidden", p.Student.Hidden > 0}, {"student.heads", p.Student.Heads > 0}, {"student.intermediate", p.Student.Intermediate > 0}}
+	for _, k := range cut {
+		if k.set && p.Student.From == StudentBase {
+			bad := wrong("recipe.conflict", "student.from is base: %s cuts a teacher", k.key)
+			bad.remedy = "leave it out, or set student.from=teacher"
+			r.report(at(k.key), bad)
+		}
+	}
+	// Only what the command says: a file that was written whole names a base too, and so
+	// do stages.
+	if p.Origin["base"] == "--set" && p.Student.From != StudentBase {
+		bad := wrong("recipe.conflict", "the base %s would be left aside: with student.from=%s the student comes of the first teacher", p.Base, p.Student.From)
+		bad.remedy = "set student.from=base, or leave --base out"
+		r.report(at("base"), bad)
 	}
 }

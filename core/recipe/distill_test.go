@@ -35,3 +35,47 @@ func TestLayerMap(t *testing.T) {
 		})
 	}
 }
+
+func TestDistillBase(t *testing.T) {
+	problems := func(sets ...string) (out []string) {
+		_, ds := Resolve(Sources{Preset: "distill", Sets: sets})
+		for _, d := range ds {
+			out = append(out, d.Path+": "+d.Summary)
+		}
+		return out
+	}
+	for name, tc := range map[string]struct {
+		sets []string
+		want []string
+	}{
+		"no base":       {nil, nil},
+		"a base aside":  {[]string{"base=small"}, []string{"base: the base small would be left aside: with student.from=teacher the student comes of the first teacher"}},
+		"a base":        {[]string{"base=small", "student.from=base"}, nil},
+		"a cut base":    {[]string{"base=small", "student.from=base", "student.heads=2", "student.intermediate=8"}, []string{"student.heads: student.from is base: student.heads cuts a teacher", "student.intermediate: student.from is base: student.intermediate cuts a teacher"}},
+		"a cut teacher": {[]string{"student.heads=2", "student.intermediate=8"}, nil},
+	} {
+		if got := problems(tc.sets...); !slices.Equal(got, tc.want) {
+			t.Errorf("%s: wanted %q, got %q", name, tc.want, got)
+		}
+	}
+	// Stages and plans that were written whole name a base as well.
+	if _, ds := Resolve(Sources{File: &File{Name: "plan.yaml", Data: []byte("preset: distill\nbase: small\n")}}); len(ds) > 0 {
+		t.Errorf("a base of a file: %v", ds)
+	}
+}
+
+func TestRenamedTeacher(t *testing.T) {
+	for ref, want := range map[string][2]string{
+		"runs/news":         {"", "runs/news"},
+		"topic=runs/news":   {"topic", "runs/news"},
+		"runs/lr=1":         {"", "runs/lr=1"},
+		"topic=runs/lr=1":   {"topic", "runs/lr=1"},
+		"=runs/news":        {"", "=runs/news"},
+		"all-MiniLM-L6-v2":  {"", "all-MiniLM-L6-v2"},
+		"t_1=all-MiniLM-L6": {"t_1", "all-MiniLM-L6"},
+	} {
+		if head, model := RenamedTeacher(ref); head != want[0] || model != want[1] {
+			t.Errorf("%s: %q, %q", ref, head, model)
+		}
+	}
+}

@@ -48,6 +48,7 @@ type Teacher struct {
 	Name      string
 	Dir       string         // Hugging Face folder
 	Heads     []sdk.HeadSpec // heads that are read; each has the name and labels of one of the job's
+	Own       string         // name in Dir of the one head that the run calls by another; "" = none
 	Plan      *Plan          // plan.yaml of the teacher; nil = defaults
 	Injection *Injection     // nil when it injects no knowledge
 	// Rows are the training examples as the teacher sees them, by Batch.Index.

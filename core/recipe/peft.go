@@ -148,9 +148,8 @@ func PeftRates(method string) (lr, head float64, ok bool) {
 // for them.
 func (r *resolver) checkRate() {
 	p := r.plan
-	origin := p.Origin["train.lr"]
 	lr, head, ok := PeftRates(p.Train.Peft)
-	if !ok || origin != "" && !strings.HasPrefix(origin, "preset ") || p.Train.LR*4 > lr {
+	if !ok || p.Chosen("train.lr") || p.Train.LR*4 > lr {
 		return
 	}
 	remedy := fmt.Sprintf("--set train.lr=%g", lr)

@@ -1,6 +1,9 @@
 package recipe
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Schema is the version of the plan's keys, written at the head of plan.yaml.
 const Schema = "islm/plan.v0"
@@ -34,6 +37,13 @@ type Plan struct {
 	// PLUGIN", "FILE:LINE:COLUMN" or "--set". Keys that nobody set are absent:
 	// they have their default. It is no part of the plan.
 	Origin map[string]string `yaml:"-"`
+}
+
+// Chosen reports a key that recipe, command or advice set: its value is neither the
+// default nor a preset's.
+func (p *Plan) Chosen(key string) bool {
+	origin := p.Origin[key]
+	return origin != "" && !strings.HasPrefix(origin, "preset ")
 }
 
 // DomainPlan names the plugins of a run. In a recipe file `domain` may also be

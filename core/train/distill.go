@@ -151,7 +151,11 @@ func (d *distill) open(t *teacher, job *recipe.Job, observe func(recipe.Event)) 
 	if t.Plan != nil {
 		opt.Knowledge = &t.Plan.Knowledge
 	}
-	failed := torch.Do(func() { t.model, diags = model.Load(t.Dir, t.Heads, opt) })
+	heads := slices.Clone(t.Heads)
+	if t.Own != "" && len(heads) > 0 {
+		heads[0].Name = t.Own
+	}
+	failed := torch.Do(func() { t.model, diags = model.Load(t.Dir, heads, opt) })
 	if err := errors.Join(failed, diags.Err()); err != nil {
 		return fmt.Errorf("load: %w", err)
 	}
