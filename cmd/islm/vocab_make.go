@@ -20,8 +20,21 @@ import (
 	"github.com/islm-dev/islm/sdk"
 )
 
-// textsOf streams the texts of files and folders for vocabulary commands.
-func textsOf(ctx context.Context, paths []string, field string) (iter.Seq2[string, error], error) {
+// textFlags say how vocabulary commands read running text.
+type textFlags struct{ field, encoding string }
+
+func (t *textFlags) register(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&t.field, "field", "", "field or column with the text (default text)")
+	f.StringVar(&t.encoding, "encoding", "auto", "character encoding of the texts: auto (guess, and say what), "+strings.Join(corpus.Encodings(), ", "))
+	complete(cmd, "encoding", func(string) []string { return append([]string{"auto"}, corpus.Encodings()...) })
+}
+
+// texts streams the texts of files and folders.
+func (t *textFlags) texts(ctx context.Context, a *app, paths []string) (iter.Seq2[string, error], error) {
+	if t.encoding != "auto" && !slices.Contains(corpus.Encodings(), t.encoding) {
+		return nil, usageError{fmt.Errorf("--encoding is one of auto, %s, not %q", strings.Join(corpus.Encodings(), ", "), t.encoding)}
+	}
 	files, err := corpus.TextFiles(paths)
 	if err != nil {
 		return nil, err
@@ -30,8 +43,17 @@ func textsOf(ctx context.Context, paths []string, field string) (iter.Seq2[strin
 		return nil, sdk.Diagnostics{{Severity: sdk.Error, Code: "data.path", Summary: "there are no files of text in " + strings.Join(paths, ", "),
 			Remedy: "endings: " + strings.Join(corpus.TextFormats(), ", ")}}.Err()
 	}
+	plan := &recipe.DataPlan{Text: t.field, Encoding: t.encoding}
+	ds, err := corpus.Guesses(files, plan)
+	if err != nil {
+		return nil, err
+	}
+	a.problems(inFlags(ds))
 	return func(yield func(string, error) bool) {
-		for t, err := range corpus.Texts(ctx, files, &recipe.DataPlan{Text: field}) {
+		for t, err := range corpus.Texts(ctx, files, plan) {
+			if ds, fatal, ok := sdk.DiagnosticsOf(err); ok {
+				err = &sdk.DiagnosticsError{Diagnostics: inFlags(ds), Fatal: fatal, Cause: err}
+			}
 			if !yield(t.Text, err) {
 				return
 			}
@@ -39,9 +61,20 @@ func textsOf(ctx context.Context, paths []string, field string) (iter.Seq2[strin
 	}, nil
 }
 
+// inFlags names in remedies the flags of a command that has no --set.
+func inFlags(ds sdk.Diagnostics) sdk.Diagnostics {
+	ds = slices.Clone(ds)
+	flags := strings.NewReplacer("--set data.text=", "--field ", "--set data.encoding=", "--encoding ")
+	for i := range ds {
+		ds[i].Remedy = flags.Replace(ds[i].Remedy)
+	}
+	return ds
+}
+
 func (a *app) vocabTrain() *cobra.Command {
 	var in []string
-	var kind, out, field string
+	var kind, out string
+	var from textFlags
 	var how token.Training
 	cmd := &cobra.Command{
 		Use: "train", Short: "Make a new vocabulary of texts",
@@ -51,7 +84,7 @@ func (a *app) vocabTrain() *cobra.Command {
 			if len(in) == 0 || out == "" {
 				return usageError{fmt.Errorf("--in and --out are needed")}
 			}
-			texts, err := textsOf(cmd.Context(), in, field)
+			texts, err := from.texts(cmd.Context(), a, in)
 			if err != nil {
 				return err
 			}
@@ -90,8 +123,9 @@ func (a *app) vocabTrain() *cobra.Command {
 	f.IntVar(&how.Size, "size", 30000, "number of pieces")
 	f.IntVar(&how.MinCount, "min-count", 2, "how often two neighbours must be seen to be joined")
 	f.BoolVar(&how.Lower, "lower", false, "lower-case and strip accents (wordpiece)")
-	f.StringVar(&field, "field", "", "field or column with the text (default text)")
+	from.register(cmd)
 	f.StringVar(&out, "out", "", "folder of the tokenizer")
+	complete(cmd, "kind", func(string) []string { return []string{"wordpiece", "bpe"} })
 	return cmd
 }
 
@@ -115,10 +149,11 @@ func perWord(a, b int) float64 {
 
 // termFlags say which terms a command takes into account.
 type termFlags struct {
-	model, terms, field string
-	domains, dev, in    []string
-	most, least, saved  int
-	words               bool
+	textFlags
+	model, terms       string
+	domains, dev, in   []string
+	most, least, saved int
+	words              bool
 }
 
 func (t *termFlags) register(cmd *cobra.Command) {
@@ -132,7 +167,7 @@ func (t *termFlags) register(cmd *cobra.Command) {
 	f.IntVar(&t.most, "max", 0, "most terms; 0 = all")
 	f.IntVar(&t.least, "min-count", 3, "least occurrences of a word of the texts")
 	f.IntVar(&t.saved, "min-saved", 1, "least pieces of the texts that a term saves; 0 = also terms that they do not hold")
-	f.StringVar(&t.field, "field", "", "field or column with the text (default text)")
+	t.textFlags.register(cmd)
 }
 
 // base is the folder of the model.
@@ -236,7 +271,7 @@ within a run. --replace takes a whole other tokenizer and transfers the rows.`,
 			}
 			req.Base = base
 			if len(from.in) > 0 {
-				if req.Texts, err = textsOf(ctx, from.in, from.field); err != nil {
+				if req.Texts, err = from.texts(ctx, a, from.in); err != nil {
 					return err
 				}
 			}
@@ -267,7 +302,7 @@ within a run. --replace takes a whole other tokenizer and transfers the rows.`,
 				text += fmt.Sprintf("; texts: %.3f pieces per word, before %.3f", perWord(s.After, s.Words), perWord(s.Before, s.Words))
 			}
 			if len(held) > 0 {
-				texts, err := textsOf(ctx, held, from.field)
+				texts, err := from.texts(ctx, a, held)
 				if err != nil {
 					return err
 				}
@@ -301,6 +336,7 @@ within a run. --replace takes a whole other tokenizer and transfers the rows.`,
 	f.StringVar(&replace, "replace", "", "folder of a whole other tokenizer to take, such as that of 'islm vocab train'")
 	f.Uint64Var(&seed, "seed", 42, "of random rows")
 	f.StringVar(&out, "out", "", "folder of the new model")
+	complete(cmd, "init", func(string) []string { return vocab.Inits() })
 	return cmd
 }
 
