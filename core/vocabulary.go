@@ -82,6 +82,7 @@ func extendVocabulary(ctx context.Context, req dataRequest, tok *token.Tokenizer
 	if err != nil {
 		return nil, nil, ds, err
 	}
+	ds.Add(s.Notices()...)
 	if len(s.Added) == 0 {
 		ds.Add(sdk.Diagnostic{Severity: sdk.Warning, Code: "vocab.empty", Path: "vocab.extend", Summary: "no term is cut into several pieces: the vocabulary stays as it is"})
 		return nil, tok, ds, nil

@@ -279,6 +279,7 @@ within a run. --replace takes a whole other tokenizer and transfers the rows.`,
 			if err != nil {
 				return err
 			}
+			a.problems(s.Notices())
 			if !slices.Contains(vocab.Inits(), init) {
 				return usageError{fmt.Errorf("--init is one of %s, not %q", strings.Join(vocab.Inits(), ", "), init)}
 			}
