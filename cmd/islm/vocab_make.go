@@ -24,17 +24,17 @@ import (
 type textFlags struct{ field, encoding string }
 
 func (t *textFlags) register(cmd *cobra.Command) {
-	f := cmd.Flags()
-	f.StringVar(&t.field, "field", "", "field or column with the text (default text)")
-	f.StringVar(&t.encoding, "encoding", "auto", "character encoding of the texts: auto (guess, and say what), "+strings.Join(corpus.Encodings(), ", "))
+	cmd.Flags().StringVar(&t.field, "field", "", "field or column with the text (default text)")
+	t.registerEncoding(cmd)
+}
+
+func (t *textFlags) registerEncoding(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&t.encoding, "encoding", "auto", "character encoding of the texts: auto (guess, and say what), "+strings.Join(corpus.Encodings(), ", "))
 	complete(cmd, "encoding", func(string) []string { return append([]string{"auto"}, corpus.Encodings()...) })
 }
 
 // texts streams the texts of files and folders.
 func (t *textFlags) texts(ctx context.Context, a *app, paths []string) (iter.Seq2[string, error], error) {
-	if t.encoding != "auto" && !slices.Contains(corpus.Encodings(), t.encoding) {
-		return nil, usageError{fmt.Errorf("--encoding is one of auto, %s, not %q", strings.Join(corpus.Encodings(), ", "), t.encoding)}
-	}
 	files, err := corpus.TextFiles(paths)
 	if err != nil {
 		return nil, err
@@ -44,27 +44,39 @@ func (t *textFlags) texts(ctx context.Context, a *app, paths []string) (iter.Seq
 			Remedy: "endings: " + strings.Join(corpus.TextFormats(), ", ")}}.Err()
 	}
 	plan := &recipe.DataPlan{Text: t.field, Encoding: t.encoding}
-	ds, err := corpus.Guesses(files, plan)
-	if err != nil {
+	if err := t.guess(a, files); err != nil {
 		return nil, err
 	}
-	a.problems(inFlags(ds))
 	return func(yield func(string, error) bool) {
 		for t, err := range corpus.Texts(ctx, files, plan) {
-			if ds, fatal, ok := sdk.DiagnosticsOf(err); ok {
-				err = &sdk.DiagnosticsError{Diagnostics: inFlags(ds), Fatal: fatal, Cause: err}
-			}
-			if !yield(t.Text, err) {
+			if !yield(t.Text, errInFlags(err)) {
 				return
 			}
 		}
 	}, nil
 }
 
+// guess checks the flags and says how files are read whose encoding is guessed.
+func (t *textFlags) guess(a *app, files []string) error {
+	if t.encoding != "auto" && !slices.Contains(corpus.Encodings(), t.encoding) {
+		return usageError{fmt.Errorf("--encoding is one of auto, %s, not %q", strings.Join(corpus.Encodings(), ", "), t.encoding)}
+	}
+	ds, err := corpus.Guesses(files, &recipe.DataPlan{Encoding: t.encoding})
+	a.problems(inFlags(ds))
+	return err
+}
+
+func errInFlags(err error) error {
+	if ds, fatal, ok := sdk.DiagnosticsOf(err); ok {
+		return &sdk.DiagnosticsError{Diagnostics: inFlags(ds), Fatal: fatal, Cause: err}
+	}
+	return err
+}
+
 // inFlags names in remedies the flags of a command that has no --set.
 func inFlags(ds sdk.Diagnostics) sdk.Diagnostics {
 	ds = slices.Clone(ds)
-	flags := strings.NewReplacer("--set data.text=", "--field ", "--set data.encoding=", "--encoding ")
+	flags := strings.NewReplacer("--set data.text=", "--field ", "--set data.encoding=", "--encoding ", "data.text names", "--field names")
 	for i := range ds {
 		ds[i].Remedy = flags.Replace(ds[i].Remedy)
 	}

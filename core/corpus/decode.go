@@ -53,6 +53,22 @@ func decode(file string, data []byte, name string, p *problems) string {
 	return string(text)
 }
 
+// DecodeText turns a file of text into UTF-8 by a guess of its encoding, for commands
+// that have no data.encoding: the diagnostics say what was guessed, and in which
+// lines it does not hold.
+func DecodeText(file string, data []byte) (string, sdk.Diagnostics) {
+	p := &problems{}
+	text := decode(file, data, "auto", p)
+	ds := p.diagnostics()
+	for i := range ds {
+		ds[i].Remedy = "if it is not so, save the file as UTF-8"
+		if ds[i].Severity == sdk.Error {
+			ds[i].Remedy = "save the file as UTF-8"
+		}
+	}
+	return text, ds
+}
+
 // guessed is the notice of an encoding that was not named.
 func guessed(file, name, why string) sdk.Diagnostic {
 	return sdk.Diagnostic{Severity: sdk.Info, Code: "data.encoding", File: file,

@@ -143,6 +143,45 @@ func TestPackedDigestByEncoding(t *testing.T) {
 	require.Len(t, seen, len(Encodings())+1)
 }
 
+// Lines of text are examples without labels: read where these do, in their encoding,
+// and a clear error where labels are needed.
+func TestTextFilesAsExamples(t *testing.T) {
+	gb, err := simplifiedchinese.GB18030.NewEncoder().Bytes([]byte("净利润上升\r\n\n  \n 股价下跌\n"))
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "texts.txt")
+	require.NoError(t, os.WriteFile(path, gb, 0o600))
+	req := Request{Plan: plan(t, "data.train="+path), Unlabelled: true}
+	c, ds, err := Read(t.Context(), req)
+	require.NoError(t, err)
+	require.False(t, ds.HasErrors(), ds.String())
+	require.Contains(t, ds.String(), "read as gb18030")
+	require.Contains(t, ds.String(), "one text per line, without labels")
+	require.Len(t, c.Train, 2)
+	require.Equal(t, []string{"净利润上升", " 股价下跌"}, []string{c.Train[0].Text, c.Train[1].Text})
+	require.Equal(t, 4, c.Train[1].Line)
+	require.NotEqual(t, c.Train[0].ID, c.Train[1].ID)
+
+	req.Unlabelled = false
+	_, ds, err = Read(t.Context(), req)
+	require.NoError(t, err)
+	require.ErrorContains(t, ds.Err(), "no example has a label")
+	require.ErrorContains(t, ds.Err(), "lines of text have none")
+
+	req.Plan = plan(t, "data.train="+path, "data.encoding=utf-8")
+	_, ds, err = Read(t.Context(), req)
+	require.NoError(t, err)
+	require.ErrorContains(t, ds.Err(), "texts.txt:1:1: not valid UTF-8")
+
+	// In a folder text comes after what has labels; notes beside it are not data.
+	dir := folder(t, map[string]string{"train.txt": "a\n", "valid.txt": "b\n", "test.txt": "c\n", "notes.txt": "d\n", "train.jsonl": "{\"text\": \"x\", \"label\": \"up\"}\n{\"text\": \"y\", \"label\": \"down\"}\n"})
+	c, ds, err = Read(t.Context(), Request{Plan: plan(t, "data.path="+dir)})
+	require.NoError(t, err)
+	require.Equal(t, "x", c.Train[0].Text)
+	require.Equal(t, "b", c.Valid[0].Text)
+	require.Contains(t, ds.String(), "files left aside: train.txt")
+	require.NotContains(t, ds.String(), "notes.txt")
+}
+
 // chunks gives a stream in pieces of the lengths that it is told, over and over.
 type chunks struct {
 	r       io.Reader
@@ -180,7 +219,7 @@ func FuzzTextStream(f *testing.F) {
 			s, err := decodeStream(r, name)
 			require.NoError(t, err)
 			p := &problems{}
-			require.NoError(t, s.lines("f.txt", &recipe.DataPlan{}, p, func(t Text) bool { out = append(out, t); return true }))
+			require.NoError(t, s.lines("f.txt", "", p, func(t Text) bool { out = append(out, t); return true }))
 			return out, p.diagnostics()
 		}
 		want, wrong := read(bytes.NewReader(data))

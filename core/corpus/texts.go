@@ -189,9 +189,13 @@ func textLines(file string, plan *recipe.DataPlan, p *problems, yield func(Text)
 		return fmt.Errorf("read texts: %w", err)
 	}
 	defer f.Close()
+	field := ""
+	if filepath.Ext(file) != ".txt" {
+		field = cmp.Or(plan.Text, plan.Fields["text"], "text")
+	}
 	s, err := decodeStream(f, plan.Encoding)
 	if err == nil {
-		err = s.lines(file, plan, p, yield)
+		err = s.lines(file, field, p, yield)
 	}
 	if err != nil {
 		return fmt.Errorf("read texts: %s: %w", file, err)
@@ -199,10 +203,39 @@ func textLines(file string, plan *recipe.DataPlan, p *problems, yield func(Text)
 	return nil
 }
 
-// lines gives the text of each line, or of the object in it; it stops when there
-// are too many problems.
-func (s *textStream) lines(file string, plan *recipe.DataPlan, p *problems, yield func(Text) bool) error {
-	field, isJSON := cmp.Or(plan.Text, plan.Fields["text"], "text"), filepath.Ext(file) != ".txt"
+// Lines streams all lines of a file, blank ones too, in an encoding as data.encoding
+// names it. Lines that it does not allow end the stream
+// with an error that names them.
+func Lines(file, encoding string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		f, err := os.Open(file)
+		if err != nil {
+			yield("", fmt.Errorf("read texts: %w", err))
+			return
+		}
+		defer f.Close()
+		p, stopped := &problems{}, false
+		s, err := decodeStream(f, encoding)
+		if err == nil {
+			err = s.lines(file, "", p, func(t Text) bool {
+				stopped = p.errors == 0 && !yield(t.Text, nil)
+				return !stopped
+			})
+		}
+		if err != nil {
+			err = fmt.Errorf("read texts: %s: %w", file, err)
+		} else {
+			err = p.diagnostics().Err()
+		}
+		if err != nil && !stopped {
+			yield("", err)
+		}
+	}
+}
+
+// lines gives each line, or the field of the object in it; it stops when there are
+// too many problems.
+func (s *textStream) lines(file, field string, p *problems, yield func(Text) bool) error {
 	lines := bufio.NewScanner(s)
 	lines.Buffer(make([]byte, 1<<16), longestLine)
 	n := 1
@@ -213,7 +246,7 @@ func (s *textStream) lines(file string, plan *recipe.DataPlan, p *problems, yiel
 		}
 		raw = bytes.TrimPrefix(raw, []byte("\ufeff"))
 		t := Text{File: file, Line: n}
-		if !isJSON {
+		if field == "" {
 			t.Text = string(raw)
 		} else {
 			if len(bytes.TrimSpace(raw)) == 0 {
