@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"iter"
@@ -199,7 +198,7 @@ func (t *termFlags) request(cmd *cobra.Command, a *app) (req vocab.Request, err 
 		req.Max = vocab.All
 	}
 	if t.terms != "" {
-		if req.Terms, err = readTerms(t.terms); err != nil {
+		if req.Terms, err = a.readTerms(t.terms); err != nil {
 			return req, err
 		}
 	}
@@ -236,9 +235,11 @@ func (a *app) vocabExtend() *cobra.Command {
 
 Terms come from plugins (--domain), from a file (--terms, one in a line) and, with
 --words, from the texts themselves. Those are taken that save most pieces of the
-texts of --in. All other words are cut as before. The folder of --out is a model
-that islm and transformers load; 'islm train --set vocab.extend=N' does the same
-within a run. --replace takes a whole other tokenizer and transfers the rows.`,
+texts of --in. Words of Chinese are runs of two to four characters that hold
+together, and Chinese terms are found anywhere in a text. All other words are cut
+as before. The folder of --out is a model that islm and transformers load; 'islm
+train --set vocab.extend=N' does the same within a run. --replace takes a whole
+other tokenizer and transfers the rows.`,
 		Example: "  islm vocab extend --model all-MiniLM-L6-v2 --domain finance --in news.txt --words --max 2000 --out base-finance",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -354,21 +355,19 @@ within a run. --replace takes a whole other tokenizer and transfers the rows.`,
 }
 
 // readTerms reads one term per line.
-func readTerms(path string) ([]sdk.Term, error) {
-	f, err := os.Open(filepath.Clean(path))
+func (a *app) readTerms(path string) ([]sdk.Term, error) {
+	data, err := os.ReadFile(filepath.Clean(path))
 	if err != nil {
 		return nil, fmt.Errorf("read terms: %w", err)
 	}
-	defer f.Close()
-	var out []sdk.Term
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		if t := strings.TrimSpace(lines.Text()); t != "" {
-			out = append(out, sdk.Term{Text: t})
-		}
+	text, ds := corpus.DecodeText(path, data)
+	if err := ds.Err(); err != nil {
+		return nil, err
 	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("read terms: %w", err)
+	a.problems(ds)
+	var out []sdk.Term
+	for _, line := range corpus.TextLines(text) {
+		out = append(out, sdk.Term{Text: strings.TrimSpace(line)})
 	}
 	return out, nil
 }

@@ -94,7 +94,7 @@ func decodeStream(r io.Reader, name string) (*textStream, error) {
 	b := bufio.NewReaderSize(r, sampleBytes)
 	sample, err := b.Peek(sampleBytes)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err //nolint:wrapcheck // the caller names the file
+		return nil, err
 	}
 	s := &textStream{Reader: b, encoding: name}
 	if name == "" || name == "auto" {
@@ -105,7 +105,7 @@ func decodeStream(r io.Reader, name string) (*textStream, error) {
 	}
 	if bytes.HasPrefix(sample, []byte("\xef\xbb\xbf")) {
 		if _, err := b.Discard(3); err != nil {
-			return nil, err //nolint:wrapcheck // the caller names the file
+			return nil, err
 		}
 	}
 	if s.encoding != "utf-8" {

@@ -195,7 +195,7 @@ func (c *chunks) Read(b []byte) (int, error) {
 		n += int(c.lengths[c.at%len(c.lengths)])
 		c.at++
 	}
-	return c.r.Read(b[:min(len(b), n)]) //nolint:wrapcheck // a reader
+	return c.r.Read(b[:min(len(b), n)])
 }
 
 // However the bytes of a file come, its texts are the same, and those of the whole

@@ -272,7 +272,7 @@ func (s *textStream) lines(file, field string, p *problems, yield func(Text) boo
 		textProblem(p, file, n, "begin a new line for each text", "the line is longer than %d MiB", longestLine>>20)
 		return nil
 	}
-	return err //nolint:wrapcheck // the caller names the file
+	return err
 }
 
 func textRows(file string, plan *recipe.DataPlan, p *problems, yield func(Text) bool) (err error) {
@@ -326,12 +326,12 @@ func textPages(file string, pages parquet.Pages, line *int, p *problems, yield f
 			return true, nil
 		}
 		if err != nil {
-			return false, err //nolint:wrapcheck // the caller says what it was
+			return false, err
 		}
 		values := make([]parquet.Value, page.NumValues())
 		n, err := page.Values().ReadValues(values)
 		if err != nil && !errors.Is(err, io.EOF) {
-			return false, err //nolint:wrapcheck // the caller says what it was
+			return false, err
 		}
 		for _, v := range values[:n] {
 			*line++
