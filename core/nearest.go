@@ -42,6 +42,10 @@ func nearestTexts(ctx context.Context, req dataRequest, files []string) (*nearTe
 	if err != nil {
 		return nil, nil, err
 	}
+	ds, err := corpus.Guesses(likeFiles, &req.plan.Data)
+	if err != nil {
+		return nil, nil, err
+	}
 	like, err := taskSample(ctx, likeFiles, &req.plan.Data)
 	if err != nil {
 		return nil, nil, err
@@ -58,7 +62,7 @@ func nearestTexts(ctx context.Context, req dataRequest, files []string) (*nearTe
 		return nil, nil, fmt.Errorf("digest of the embedder: %w", err)
 	}
 	h := sha256.New()
-	fmt.Fprintf(h, "nearest 1\n%s\n%d\n%q\n", weights, how.Neighbours, req.plan.Data.Text)
+	fmt.Fprintf(h, "nearest 1\nreader %d\n%s\n%d\n%q %q\n", corpus.TextReader, weights, how.Neighbours, req.plan.Data.Text, req.plan.Data.Encoding)
 	for _, list := range [][]string{files, likeFiles} {
 		inputs, err := corpus.DigestTexts(list)
 		if err != nil {
@@ -112,7 +116,8 @@ func nearestTexts(ctx context.Context, req dataRequest, files []string) (*nearTe
 	for _, i := range found.Chosen {
 		n.chosen[i] = true
 	}
-	return n, sdk.Diagnostics{{Severity: sdk.Info, Code: "pretrain.like", Summary: n.Text}}, nil
+	ds.Add(sdk.Diagnostic{Severity: sdk.Info, Code: "pretrain.like", Summary: n.Text})
+	return n, ds, nil
 }
 
 // taskSample reads the texts of a task, each once.

@@ -153,10 +153,11 @@ func (d *data) findTexts(ctx context.Context, req dataRequest, path string, pack
 		ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.empty", File: path, Summary: "the folder has no files of text", Remedy: "endings: " + strings.Join(corpus.TextFormats(), ", ")})
 		return ds, nil
 	}
-	if req.plan.Pretrain.Like == "" {
-		return nil, nil
+	if ds, err = corpus.Guesses(pack.Files, &req.plan.Data); err != nil || req.plan.Pretrain.Like == "" {
+		return ds, err
 	}
-	near, ds, err := nearestTexts(ctx, req, pack.Files)
+	near, more, err := nearestTexts(ctx, req, pack.Files)
+	ds = append(ds, more...)
 	if err != nil || ds.HasErrors() {
 		return ds, err
 	}

@@ -94,6 +94,9 @@ func (p *VocabProbe) Run(ctx context.Context) (*VocabProbed, error) {
 	if err != nil {
 		return nil, err
 	}
+	if p.Watch != nil {
+		p.Watch.Problems(s.Notices())
+	}
 	if len(s.Added) == 0 {
 		return nil, sdk.Diagnostics{{Severity: sdk.Error, Code: "vocab.empty", Summary: "no term is cut into several pieces: there is nothing to probe", Remedy: "name other terms or texts, or lower the least number of occurrences"}}.Err()
 	}

@@ -11,6 +11,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -82,9 +83,15 @@ func extendVocabulary(ctx context.Context, req dataRequest, tok *token.Tokenizer
 	if err != nil {
 		return nil, nil, ds, err
 	}
+	ds.Add(s.Notices()...)
 	if len(s.Added) == 0 {
 		ds.Add(sdk.Diagnostic{Severity: sdk.Warning, Code: "vocab.empty", Path: "vocab.extend", Summary: "no term is cut into several pieces: the vocabulary stays as it is"})
 		return nil, tok, ds, nil
+	}
+	tagged := slices.ContainsFunc(train, func(ex sdk.Example) bool { return ex.Tokens != nil })
+	if tagged && slices.ContainsFunc(s.Choices, func(c vocab.Choice) bool { return token.Inside(c.Text) }) {
+		ds.Add(sdk.Diagnostic{Severity: sdk.Info, Code: "vocab.tags", Path: "vocab.extend", Summary: "examples with tags are read token by token, Chinese ones by characters: terms of several are not found there, and save nothing",
+			Remedy: "vocab.extend pays for heads that read whole texts"})
 	}
 	v := &vocabulary{Init: plan.Vocab.Init, Terms: s.Choices, Pieces: len(s.Added), Words: s.Words, Before: s.Before, After: s.After}
 	for _, a := range s.Added {

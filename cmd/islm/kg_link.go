@@ -342,7 +342,7 @@ func portion(n, of int) float64 {
 // linkInput reads data files with what they mark, and anything else as lines.
 func (a *app) linkInput(ctx context.Context, path string) ([]sdk.Example, error) {
 	format := strings.TrimPrefix(strings.ToLower(filepath.Ext(path)), ".")
-	if path == "-" || !slices.Contains(corpus.Formats(), format) {
+	if path == "-" || format == "text" || !slices.Contains(corpus.Formats(), format) {
 		return a.readTexts(path, nil)
 	}
 	examples, ds, err := core.ReadMarked(ctx, path)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -14,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/islm-dev/islm/core"
+	"github.com/islm-dev/islm/core/corpus"
 	"github.com/islm-dev/islm/core/recipe"
 	"github.com/islm-dev/islm/sdk"
 )
@@ -146,16 +146,15 @@ func (a *app) readTexts(path string, b *core.Bundle) ([]sdk.Example, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read texts: %w", err)
 	}
+	text, ds := corpus.DecodeText(path, data)
+	if ds.HasErrors() {
+		return nil, ds.Err()
+	}
+	a.problems(ds)
+	ds = nil
 	var out []sdk.Example
-	var ds sdk.Diagnostics
-	sc := bufio.NewScanner(bytes.NewReader(data))
-	sc.Buffer(nil, len(data)+1)
-	isJSON := strings.HasSuffix(path, ".jsonl") || strings.HasSuffix(path, ".ndjson") || bytes.HasPrefix(bytes.TrimSpace(data), []byte("{"))
-	for n := 1; sc.Scan(); n++ {
-		line := sc.Text()
-		if strings.TrimSpace(line) == "" {
-			continue
-		}
+	isJSON := strings.HasSuffix(path, ".jsonl") || strings.HasSuffix(path, ".ndjson") || strings.HasPrefix(strings.TrimSpace(text), "{")
+	for n, line := range corpus.TextLines(text) {
 		ex := sdk.Example{Text: line}
 		if isJSON {
 			var row struct {
@@ -190,9 +189,6 @@ func (a *app) readTexts(path string, b *core.Bundle) ([]sdk.Example, error) {
 		ex.File, ex.Line = path, n
 		ds = append(ds, ex.Check()...)
 		out = append(out, ex)
-	}
-	if err := sc.Err(); err != nil {
-		return nil, fmt.Errorf("read texts: %w", err)
 	}
 	if len(out) == 0 && len(ds) == 0 {
 		ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.empty", File: path, Summary: "the file holds no texts"})

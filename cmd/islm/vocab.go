@@ -4,11 +4,11 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/islm-dev/islm/core/corpus"
 	"github.com/islm-dev/islm/core/token"
 )
 
@@ -28,6 +28,7 @@ type encoded struct {
 
 func (a *app) vocabEncode() *cobra.Command {
 	var model, in string
+	var from textFlags
 	var plain bool
 	cmd := &cobra.Command{
 		Use: "encode [TEXT…]", Short: "Print ids, pieces and byte offsets of each text or input line",
@@ -72,16 +73,21 @@ func (a *app) vocabEncode() *cobra.Command {
 				}
 				return nil
 			}
-			r := a.stdin
 			if in != "" && in != "-" {
-				f, err := os.Open(in)
-				if err != nil {
-					return fmt.Errorf("read texts: %w", err)
+				if err := from.guess(a, []string{in}); err != nil {
+					return err
 				}
-				defer f.Close()
-				r = f
+				for line, err := range corpus.Lines(in, from.encoding) {
+					if err != nil {
+						return errInFlags(err)
+					}
+					if err := show(line); err != nil {
+						return err
+					}
+				}
+				return nil
 			}
-			lines := bufio.NewReader(r)
+			lines := bufio.NewReader(a.stdin)
 			for {
 				line, err := lines.ReadString('\n')
 				if line != "" {
@@ -100,7 +106,8 @@ func (a *app) vocabEncode() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&model, "model", "", "model folder, or a name in the model store")
 	completeModels(cmd, "model")
-	cmd.Flags().StringVar(&in, "in", "", "file of texts, one per line; - or none is stdin")
+	cmd.Flags().StringVar(&in, "in", "", "file of texts, one per line; - or none is stdin, in UTF-8")
+	from.registerEncoding(cmd)
 	cmd.Flags().BoolVar(&plain, "no-special", false, "without special tokens")
 	return cmd
 }

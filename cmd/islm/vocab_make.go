@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"iter"
@@ -20,8 +19,21 @@ import (
 	"github.com/islm-dev/islm/sdk"
 )
 
-// textsOf streams the texts of files and folders for vocabulary commands.
-func textsOf(ctx context.Context, paths []string, field string) (iter.Seq2[string, error], error) {
+// textFlags say how vocabulary commands read running text.
+type textFlags struct{ field, encoding string }
+
+func (t *textFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&t.field, "field", "", "field or column with the text (default text)")
+	t.registerEncoding(cmd)
+}
+
+func (t *textFlags) registerEncoding(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&t.encoding, "encoding", "auto", "character encoding of the texts: auto (guess, and say what), "+strings.Join(corpus.Encodings(), ", "))
+	complete(cmd, "encoding", func(string) []string { return append([]string{"auto"}, corpus.Encodings()...) })
+}
+
+// texts streams the texts of files and folders.
+func (t *textFlags) texts(ctx context.Context, a *app, paths []string) (iter.Seq2[string, error], error) {
 	files, err := corpus.TextFiles(paths)
 	if err != nil {
 		return nil, err
@@ -30,18 +42,50 @@ func textsOf(ctx context.Context, paths []string, field string) (iter.Seq2[strin
 		return nil, sdk.Diagnostics{{Severity: sdk.Error, Code: "data.path", Summary: "there are no files of text in " + strings.Join(paths, ", "),
 			Remedy: "endings: " + strings.Join(corpus.TextFormats(), ", ")}}.Err()
 	}
+	plan := &recipe.DataPlan{Text: t.field, Encoding: t.encoding}
+	if err := t.guess(a, files); err != nil {
+		return nil, err
+	}
 	return func(yield func(string, error) bool) {
-		for t, err := range corpus.Texts(ctx, files, &recipe.DataPlan{Text: field}) {
-			if !yield(t.Text, err) {
+		for t, err := range corpus.Texts(ctx, files, plan) {
+			if !yield(t.Text, errInFlags(err)) {
 				return
 			}
 		}
 	}, nil
 }
 
+// guess checks the flags and says how files are read whose encoding is guessed.
+func (t *textFlags) guess(a *app, files []string) error {
+	if t.encoding != "auto" && !slices.Contains(corpus.Encodings(), t.encoding) {
+		return usageError{fmt.Errorf("--encoding is one of auto, %s, not %q", strings.Join(corpus.Encodings(), ", "), t.encoding)}
+	}
+	ds, err := corpus.Guesses(files, &recipe.DataPlan{Encoding: t.encoding})
+	a.problems(inFlags(ds))
+	return err
+}
+
+func errInFlags(err error) error {
+	if ds, fatal, ok := sdk.DiagnosticsOf(err); ok {
+		return &sdk.DiagnosticsError{Diagnostics: inFlags(ds), Fatal: fatal, Cause: err}
+	}
+	return err
+}
+
+// inFlags names in remedies the flags of a command that has no --set.
+func inFlags(ds sdk.Diagnostics) sdk.Diagnostics {
+	ds = slices.Clone(ds)
+	flags := strings.NewReplacer("--set data.text=", "--field ", "--set data.encoding=", "--encoding ", "data.text names", "--field names")
+	for i := range ds {
+		ds[i].Remedy = flags.Replace(ds[i].Remedy)
+	}
+	return ds
+}
+
 func (a *app) vocabTrain() *cobra.Command {
 	var in []string
-	var kind, out, field string
+	var kind, out string
+	var from textFlags
 	var how token.Training
 	cmd := &cobra.Command{
 		Use: "train", Short: "Make a new vocabulary of texts",
@@ -51,7 +95,7 @@ func (a *app) vocabTrain() *cobra.Command {
 			if len(in) == 0 || out == "" {
 				return usageError{fmt.Errorf("--in and --out are needed")}
 			}
-			texts, err := textsOf(cmd.Context(), in, field)
+			texts, err := from.texts(cmd.Context(), a, in)
 			if err != nil {
 				return err
 			}
@@ -90,8 +134,9 @@ func (a *app) vocabTrain() *cobra.Command {
 	f.IntVar(&how.Size, "size", 30000, "number of pieces")
 	f.IntVar(&how.MinCount, "min-count", 2, "how often two neighbours must be seen to be joined")
 	f.BoolVar(&how.Lower, "lower", false, "lower-case and strip accents (wordpiece)")
-	f.StringVar(&field, "field", "", "field or column with the text (default text)")
+	from.register(cmd)
 	f.StringVar(&out, "out", "", "folder of the tokenizer")
+	complete(cmd, "kind", func(string) []string { return []string{"wordpiece", "bpe"} })
 	return cmd
 }
 
@@ -115,10 +160,11 @@ func perWord(a, b int) float64 {
 
 // termFlags say which terms a command takes into account.
 type termFlags struct {
-	model, terms, field string
-	domains, dev, in    []string
-	most, least, saved  int
-	words               bool
+	textFlags
+	model, terms       string
+	domains, dev, in   []string
+	most, least, saved int
+	words              bool
 }
 
 func (t *termFlags) register(cmd *cobra.Command) {
@@ -133,7 +179,7 @@ func (t *termFlags) register(cmd *cobra.Command) {
 	f.IntVar(&t.most, "max", 0, "most terms; 0 = all")
 	f.IntVar(&t.least, "min-count", 3, "least occurrences of a word of the texts")
 	f.IntVar(&t.saved, "min-saved", 1, "least pieces of the texts that a term saves; 0 = also terms that they do not hold")
-	f.StringVar(&t.field, "field", "", "field or column with the text (default text)")
+	t.textFlags.register(cmd)
 }
 
 // base is the folder of the model.
@@ -153,7 +199,7 @@ func (t *termFlags) request(cmd *cobra.Command, a *app) (req vocab.Request, err 
 		req.Max = vocab.All
 	}
 	if t.terms != "" {
-		if req.Terms, err = readTerms(t.terms); err != nil {
+		if req.Terms, err = a.readTerms(t.terms); err != nil {
 			return req, err
 		}
 	}
@@ -190,9 +236,11 @@ func (a *app) vocabExtend() *cobra.Command {
 
 Terms come from plugins (--domain), from a file (--terms, one in a line) and, with
 --words, from the texts themselves. Those are taken that save most pieces of the
-texts of --in. All other words are cut as before. The folder of --out is a model
-that islm and transformers load; 'islm train --set vocab.extend=N' does the same
-within a run. --replace takes a whole other tokenizer and transfers the rows.`,
+texts of --in. Words of Chinese are runs of two to four characters that hold
+together, and Chinese terms are found anywhere in a text. All other words are cut
+as before. The folder of --out is a model that islm and transformers load; 'islm
+train --set vocab.extend=N' does the same within a run. --replace takes a whole
+other tokenizer and transfers the rows.`,
 		Example: "  islm vocab extend --model all-MiniLM-L6-v2 --domain finance --in news.txt --words --max 2000 --out base-finance",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -237,7 +285,7 @@ within a run. --replace takes a whole other tokenizer and transfers the rows.`,
 			}
 			req.Base = base
 			if len(from.in) > 0 {
-				if req.Texts, err = textsOf(ctx, from.in, from.field); err != nil {
+				if req.Texts, err = from.texts(ctx, a, from.in); err != nil {
 					return err
 				}
 			}
@@ -245,6 +293,7 @@ within a run. --replace takes a whole other tokenizer and transfers the rows.`,
 			if err != nil {
 				return err
 			}
+			a.problems(s.Notices())
 			if !slices.Contains(vocab.Inits(), init) {
 				return usageError{fmt.Errorf("--init is one of %s, not %q", strings.Join(vocab.Inits(), ", "), init)}
 			}
@@ -268,7 +317,7 @@ within a run. --replace takes a whole other tokenizer and transfers the rows.`,
 				text += fmt.Sprintf("; texts: %.3f pieces per word, before %.3f", perWord(s.After, s.Words), perWord(s.Before, s.Words))
 			}
 			if len(held) > 0 {
-				texts, err := textsOf(ctx, held, from.field)
+				texts, err := from.texts(ctx, a, held)
 				if err != nil {
 					return err
 				}
@@ -302,25 +351,24 @@ within a run. --replace takes a whole other tokenizer and transfers the rows.`,
 	f.StringVar(&replace, "replace", "", "folder of a whole other tokenizer to take, such as that of 'islm vocab train'")
 	f.Uint64Var(&seed, "seed", 42, "of random rows")
 	f.StringVar(&out, "out", "", "folder of the new model")
+	complete(cmd, "init", func(string) []string { return vocab.Inits() })
 	return cmd
 }
 
 // readTerms reads one term per line.
-func readTerms(path string) ([]sdk.Term, error) {
-	f, err := os.Open(filepath.Clean(path))
+func (a *app) readTerms(path string) ([]sdk.Term, error) {
+	data, err := os.ReadFile(filepath.Clean(path))
 	if err != nil {
 		return nil, fmt.Errorf("read terms: %w", err)
 	}
-	defer f.Close()
-	var out []sdk.Term
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		if t := strings.TrimSpace(lines.Text()); t != "" {
-			out = append(out, sdk.Term{Text: t})
-		}
+	text, ds := corpus.DecodeText(path, data)
+	if err := ds.Err(); err != nil {
+		return nil, err
 	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("read terms: %w", err)
+	a.problems(ds)
+	var out []sdk.Term
+	for _, line := range corpus.TextLines(text) {
+		out = append(out, sdk.Term{Text: strings.TrimSpace(line)})
 	}
 	return out, nil
 }

@@ -66,6 +66,9 @@ With --out finished runs are kept, and the same command goes on after a stop.`,
 			if from.field != "" {
 				items = append(items, "data.text="+from.field)
 			}
+			if from.encoding != "auto" {
+				items = append(items, "data.encoding="+from.encoding)
+			}
 			items = append(items, sets...)
 			items = append(items, fmt.Sprintf("train.steps=%d", steps), "train.eval_every=off", "train.checkpoint_every=off")
 			texts, err := filepath.Abs(from.in[0])
@@ -75,6 +78,10 @@ With --out finished runs are kept, and the same command goes on after a stop.`,
 			items = append(items, "data.path="+texts)
 			plan, ds := recipe.Resolve(recipe.Sources{Preset: recipe.ObjectivePretrain, Sets: items})
 			if err := ds.Err(); err != nil {
+				return err
+			}
+			a.problems(ds)
+			if ds, err = corpus.Guesses(probe.Files, &plan.Data); err != nil {
 				return err
 			}
 			a.problems(ds)

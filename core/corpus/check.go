@@ -26,6 +26,9 @@ func (c *Corpus) check(req *Request, p *problems) {
 	if len(c.Heads) == 0 && !req.Unlabelled && !p.diagnosticsHaveErrors() && !req.Whole {
 		d := sdk.Diagnostic{Severity: sdk.Error, Code: "data.label", Summary: "no example has a label",
 			Remedy: "data.label names the column or field with the labels"}
+		if slices.ContainsFunc(c.Inputs, func(in Input) bool { return formatOf(in.Path) == "text" }) {
+			d.Remedy = "lines of text have none: give labelled examples in another format, or --set data.format=NAME where a domain reads such files"
+		}
 		if req.Check {
 			d.Severity = sdk.Info
 		}

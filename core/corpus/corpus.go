@@ -266,6 +266,9 @@ func (c *Corpus) loadFile(ctx context.Context, req *Request, f part, p *problems
 	if err != nil {
 		return nil, fmt.Errorf("read data: %w", err)
 	}
+	if format == "text" && req.Plan.Data.Format != format {
+		p.notice("data.format", f.path, "read as one text per line, without labels")
+	}
 	rows := readFile(f.path, format, data, &req.Plan.Data, p)
 	sum := sha256.Sum256(data)
 	c.Inputs = append(c.Inputs, Input{Path: f.path, Split: f.split, SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(data)), Examples: len(rows)})

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -32,6 +33,8 @@ func readFile(file, format string, data []byte, d *recipe.DataPlan, p *problems)
 	case "conll":
 		text := decode(file, data, d.Encoding, p)
 		return checkText(file, readCoNLL(file, text, p), p)
+	case "text":
+		return checkText(file, readText(file, decode(file, data, d.Encoding, p), p), p)
 	case "jsonl":
 		records = readJSONL(file, decode(file, data, d.Encoding, p), p)
 	case "csv", "tsv":
@@ -96,6 +99,37 @@ func checkText(file string, rows []row, p *problems) []row {
 		}
 	}
 	return rows
+}
+
+// readText reads one text per line, without labels.
+func readText(file, text string, p *problems) (rows []row) {
+	for n, l := range TextLines(text) {
+		if len(l) > maxRecord {
+			p.add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.text", File: file, Line: n,
+				Summary: fmt.Sprintf("the line has %d bytes, a text may have %d", len(l), maxRecord), Remedy: "begin a new line for each text"})
+			continue
+		}
+		rows = append(rows, row{Example: sdk.Example{File: file, Line: n, Text: l}})
+	}
+	if len(rows) == 0 && !p.has(file) {
+		p.add(sdk.Diagnostic{Severity: sdk.Error, Code: "data.empty", File: file, Summary: "the file holds no texts", Remedy: "write one text per line"})
+	}
+	return rows
+}
+
+// TextLines are the lines of a text that are not blank, with their numbers from 1
+// and without their ends.
+func TextLines(text string) iter.Seq2[int, string] {
+	return func(yield func(int, string) bool) {
+		n := 0
+		for l := range strings.Lines(text) {
+			n++
+			l = strings.TrimSuffix(strings.TrimSuffix(l, "\n"), "\r")
+			if strings.TrimSpace(l) != "" && !yield(n, l) {
+				return
+			}
+		}
+	}
 }
 
 // readJSONL reads one JSON object per line. A file that is one JSON list of

@@ -12,8 +12,9 @@ import (
 	"github.com/islm-dev/islm/sdk"
 )
 
-// Formats are the formats of files that this package reads.
-func Formats() []string { return []string{"conll", "jsonl", "csv", "tsv", "parquet"} }
+// Formats are the formats of files that this package reads; text is one text a line,
+// without labels.
+func Formats() []string { return []string{"conll", "jsonl", "csv", "tsv", "parquet", "text"} }
 
 // formatOf goes by the ending of a file's name; "" is unknown.
 func formatOf(name string) string {
@@ -28,6 +29,8 @@ func formatOf(name string) string {
 		return "tsv"
 	case ".parquet":
 		return "parquet"
+	case ".txt":
+		return "text"
 	}
 	return ""
 }
@@ -149,22 +152,25 @@ func scan(dir, format string) (found []part, aside []string, err error) {
 			continue
 		}
 		f := formatOf(name)
-		if f == "" && format != "" && format != "auto" && filepath.Ext(name) == ".txt" {
+		if f == "text" && format != "" && format != "auto" {
 			f = format
 		}
 		split, rank := splitOf(name)
 		if split == "" || f == "" {
-			if f != "" {
+			if f != "" && f != "text" { // notes that lie beside the data
 				aside = append(aside, name)
 			}
 			continue
 		}
 		candidates = append(candidates, candidate{part{filepath.Join(dir, name), split}, rank, f})
 	}
-	// One format and one name per split: the format that most files have.
+	// One format and one name per split: the format that most files have, one with
+	// labels first.
 	count := map[string]int{}
 	for _, c := range candidates {
-		count[c.format]++
+		if c.format != "text" {
+			count[c.format]++
+		}
 	}
 	slices.SortStableFunc(candidates, func(a, b candidate) int {
 		return cmp.Or(

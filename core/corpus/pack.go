@@ -99,7 +99,7 @@ func (req *PackRequest) SourceDigest() (string, error) {
 }
 
 func (req *PackRequest) describe(h io.Writer, inputs []Input) {
-	fmt.Fprintf(h, "plan %s\nchosen %s\n", req.Plan.Digest(recipe.StageCorpus), req.ChosenDigest)
+	fmt.Fprintf(h, "reader %d\nplan %s\nchosen %s\n", TextReader, req.Plan.Digest(recipe.StageCorpus), req.ChosenDigest)
 	for _, in := range inputs {
 		fmt.Fprintf(h, "%s %s\n", filepath.Ext(in.Path), in.SHA256)
 	}

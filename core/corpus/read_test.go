@@ -671,6 +671,7 @@ func FuzzReadFile(f *testing.F) {
 	f.Add("csv", []byte("text,label\n\"a\",b\n"))
 	f.Add("tsv", []byte("text\tlabel\n\"a\"\"\"\tb\n"))
 	f.Add("parquet", []byte("PAR1"))
+	f.Add("text", []byte("a\r\n\n\xff\n"))
 	f.Fuzz(func(t *testing.T, format string, data []byte) {
 		if !slices.Contains(Formats(), format) || len(data) > 1<<16 {
 			return

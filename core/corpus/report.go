@@ -14,10 +14,11 @@ const (
 
 // problems collects diagnostics and bounds their number.
 type problems struct {
-	check bool // as many warnings as errors
-	ds    sdk.Diagnostics
-	more  map[problemKey]int
-	order []problemKey
+	check  bool // as many warnings as errors
+	ds     sdk.Diagnostics
+	more   map[problemKey]int
+	order  []problemKey
+	errors int // of all, also those that were only counted
 }
 
 type problemKey struct {
@@ -37,6 +38,9 @@ func (p *problems) add(d sdk.Diagnostic) {
 	if p.more == nil {
 		p.more = map[problemKey]int{}
 	}
+	if d.Severity == sdk.Error {
+		p.errors++
+	}
 	n := p.more[key]
 	p.more[key] = n + 1
 	if n == 0 {
@@ -46,6 +50,9 @@ func (p *problems) add(d sdk.Diagnostic) {
 		p.ds.Add(d)
 	}
 }
+
+// full reports whether a stream has shown so many errors that it is not read on.
+func (p *problems) full() bool { return p.errors >= maxErrors }
 
 func (p *problems) limit(s sdk.Severity) int {
 	if s == sdk.Error || p.check {

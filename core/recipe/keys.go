@@ -118,7 +118,7 @@ func table() []Key {
 		{Path: "data.train", Scores: ScoresRows, Help: "File of training examples instead of the one found by data.path."},
 		{Path: "data.valid", Scores: ScoresOther, Help: "File of validation examples instead of the one found by data.path."},
 		{Path: "data.test", Help: "File of test examples instead of the one found by data.path."},
-		{Path: "data.format", Stage: StageCorpus, Default: "auto", Help: "Format of the files: conll, jsonl, csv, tsv, parquet or a dataset of the domain that has its own reader; auto goes by the file's ending."},
+		{Path: "data.format", Stage: StageCorpus, Default: "auto", Help: "Format of the files: conll, jsonl, csv, tsv, parquet, text (.txt: a text in each line, without labels) or a dataset of the domain that has its own reader; auto goes by the file's ending."},
 		{Path: "data.encoding", Stage: StageCorpus, Default: "auto", Values: []string{"auto", "utf-8", "gb18030", "utf-16", "latin-1"}, Help: "Character encoding; auto guesses and says what it guessed."},
 		{Path: "data.text", Scores: ScoresRows, Stage: StageCorpus, Help: "Column or field with the text; empty means text, or a guess that is reported."},
 		{Path: "data.text_b", Stage: StageCorpus, Help: "Column or field with the second text of a pair; empty means text_b if there is one."},

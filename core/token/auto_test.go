@@ -16,6 +16,7 @@ func TestParityAutoTokenizer(t *testing.T) {
 	python := parityPython(t)
 	texts := []string{
 		"The turbine blade of the patient's HbA1c: 二甲双胍 [MASK] e\u0301 İ", "Don't   stop\n\n now — 漢字 🙂 [E1] x", "", "turbine blade", "[E1]",
+		"今天公司棉纱大幅上升，净利润 棉纱指数A股市场 EBITDA",
 	}
 	toks := map[string]*Tokenizer{}
 	var dirs []string
@@ -55,6 +56,13 @@ func TestParityAutoTokenizer(t *testing.T) {
 		t.Fatal(err)
 	}
 	save("trained BPE", bpe)
+	for name, base := range map[string]*Tokenizer{"wp_bert_lower": fromSet(t, "wp_bert_lower"), "bpe_bytes": fromSet(t, "bpe_bytes"), "trained WordPiece": piece} {
+		ext, added, _, err := base.Extend([]string{"棉纱", "净利润", "棉纱指数", "A股", "EBITDA"})
+		if err != nil || len(added) < 4 {
+			t.Fatal(added, err)
+		}
+		save("Chinese terms in "+name, ext)
+	}
 	if home := os.Getenv("ISLM_HOME"); home != "" {
 		if base, err := Load(filepath.Join(home, "models", "all-MiniLM-L6-v2")); err == nil {
 			save("all-MiniLM-L6-v2", base)

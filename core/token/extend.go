@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Kind is the kind of the model: WordPiece, BPE, Unigram or WordLevel.
@@ -30,6 +32,12 @@ func (t *Tokenizer) Extendable() error {
 // of t in order. left are the contents that were not added: those that t knows as
 // one piece, and for BPE those of several words.
 //
+// Chinese is written without spaces: a content with a Han character (see Inside)
+// becomes an added token that is found anywhere, as it is written, the longest from
+// the left first. What is beside it is cut by itself then, which for BPE may change
+// how it is merged, as it does a word of letters that ends in those of "A股". Of the
+// others:
+//
 // WordPiece: a word becomes an added token that is found between word boundaries
 // in the normalized text, as Python's tokenizers do; a new entry of the vocabulary
 // would also match the beginnings of longer words. A symbol beside it that belongs
@@ -45,7 +53,7 @@ func (t *Tokenizer) Extend(contents []string) (extended *Tokenizer, added []Adde
 	}
 	_, isBPE := t.model.(*bpe)
 	seen := map[string]bool{}
-	var fresh []Added
+	var fresh, han []Added
 	for i, content := range contents {
 		c := strings.TrimSpace(content)
 		key := t.Normalize(c)
@@ -58,31 +66,64 @@ func (t *Tokenizer) Extend(contents []string) (extended *Tokenizer, added []Adde
 		if isBPE {
 			_, written = t.added.Load().byText[c]
 		}
-		if written || len(a.Pieces) < 2 && (!isBPE || len(t.Encode(" "+c, Options{Bare: true}).IDs) < 2) {
+		if written || len(a.Pieces) < 2 && (!isBPE || Inside(c) || len(t.Encode(" "+c, Options{Bare: true}).IDs) < 2) {
 			left = append(left, c)
+			continue
+		}
+		if isBPE && Inside(c) {
+			han = append(han, a)
 			continue
 		}
 		fresh = append(fresh, a)
 	}
 	if isBPE {
 		extended, added, more, err := t.extendBPE(fresh)
-		return extended, added, append(left, more...), err
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		if err := extended.addEach(han); err != nil {
+			return nil, nil, nil, err
+		}
+		return extended, append(added, han...), append(left, more...), nil
 	}
 	if extended, err = t.clone(nil); err != nil {
 		return nil, nil, nil, err
 	}
+	if err := extended.addEach(fresh); err != nil {
+		return nil, nil, nil, err
+	}
+	return extended, fresh, left, nil
+}
+
+// addEach makes added tokens of contents and fills in their ids.
+func (t *Tokenizer) addEach(fresh []Added) error {
 	tokens := make([]AddedToken, len(fresh))
 	for i, a := range fresh {
-		tokens[i] = AddedToken{Content: a.Content, SingleWord: true, Normalized: true}
+		// What is looked for in the text as it is written leaves the faster search
+		// between word boundaries, in normalized text, to the others.
+		word := !Inside(a.Content)
+		tokens[i] = AddedToken{Content: a.Content, SingleWord: word, Normalized: word}
 	}
-	ids, err := extended.AddTokens(tokens...)
+	ids, err := t.AddTokens(tokens...)
 	if err != nil {
-		return nil, nil, nil, err
+		return err
 	}
 	for i := range fresh {
 		fresh[i].ID = ids[i]
 	}
-	return extended, fresh, left, nil
+	return nil
+}
+
+// Inside reports whether Extend lets a content be found inside of running text, not
+// only as a word between boundaries: it holds a Chinese character, and neither
+// begins nor ends with a letter of another script than Han and ASCII.
+func Inside(content string) bool {
+	edge := func(r rune) bool {
+		return r < utf8.RuneSelf || unicode.Is(unicode.Han, r) || !unicode.In(r, unicode.L, unicode.M, unicode.N)
+	}
+	first, _ := utf8.DecodeRuneInString(content)
+	last, _ := utf8.DecodeLastRuneInString(content)
+	return edge(first) && edge(last) && strings.ContainsFunc(content, func(r rune) bool { return unicode.Is(unicode.Han, r) })
 }
 
 // Added is one new piece.

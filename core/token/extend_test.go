@@ -41,6 +41,13 @@ func checkExtended(t *testing.T, base, ext *Tokenizer, text string) (found int) 
 			kept[c]++
 		}
 	}
+	chinese := map[int]bool{} // edges of terms that are found inside of words
+	for _, s := range spans {
+		if Inside(text[s[0]:s[1]]) {
+			chinese[s[0]], chinese[s[1]] = true, true
+			chinese[len(text)-len(strings.TrimLeftFunc(text[s[1]:], isCombining))] = true
+		}
+	}
 	// The words of the base, as ranges of its pieces.
 	old := cuts(b)
 	for i := 0; i < len(old); {
@@ -53,6 +60,9 @@ func checkExtended(t *testing.T, base, ext *Tokenizer, text string) (found int) 
 		for _, s := range spans {
 			if s[0] < to && from < s[1] {
 				touched = true
+				if chinese[s[0]] || chinese[s[1]] {
+					continue // a Chinese term, or beside one: cut within a run that has no spaces
+				}
 				for _, edge := range []struct {
 					inside bool
 					r      rune
@@ -64,6 +74,9 @@ func checkExtended(t *testing.T, base, ext *Tokenizer, text string) (found int) 
 					}
 				}
 			}
+		}
+		for at := range chinese { // what is beside a Chinese term begins or ends there
+			touched = touched || from <= at && at <= to || to <= at && strings.TrimSpace(text[from:at]) == ""
 		}
 		if !touched {
 			for _, c := range old[i:k] {
@@ -134,6 +147,9 @@ func TestExtendKeepsOtherText(t *testing.T) {
 			}
 			require.Equal(t, base.VocabSize()+len(added), ext.VocabSize())
 			for _, a := range added {
+				if !Inside(a.Content) && strings.ContainsFunc(a.Content, func(r rune) bool { return unicode.Is(unicode.Han, r) }) {
+					continue // a Chinese term inside it comes first
+				}
 				e := ext.Encode("so "+a.Content+" is", Options{Bare: true})
 				require.Contains(t, e.IDs, ext.bigger(a.ID, base.VocabSize()), a.Content)
 			}
@@ -170,6 +186,55 @@ func TestExtendKeepsOtherText(t *testing.T) {
 				require.Equal(t, ext.Encode(text, Options{}), again.Encode(text, Options{}))
 			}
 		})
+	}
+}
+
+// Chinese terms are found inside of running text, the longest first, by both kinds;
+// what is beside them is cut as if it stood alone.
+func TestExtendChinese(t *testing.T) {
+	vocab := "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n##x\nebit\n##da\nA\nso\n，\n"
+	for _, r := range "今天公司棉纱大幅上升净利润指数市场" {
+		vocab += string(r) + "\n"
+	}
+	wordPiece, err := FromVocab([]byte(vocab), true)
+	require.NoError(t, err)
+	for name, base := range map[string]*Tokenizer{"wordpiece": wordPiece, "bpe": fromSet(t, "bpe_bytes")} {
+		terms := []string{"棉纱", "净利润", "棉纱指数", "A股", "EBITDA"}
+		ext, added, left, err := base.Extend(terms)
+		require.NoError(t, err)
+		require.Empty(t, left, name)
+		ids := map[int32]string{}
+		for i, a := range added {
+			require.EqualValues(t, base.VocabSize()+i, a.ID, name)
+			require.Equal(t, terms[a.Term], a.Content)
+			ids[a.ID] = a.Content
+		}
+		text := "今天公司棉纱大幅上升，净利润 棉纱指数A股市场 EBITDA"
+		e := ext.Encode(text, Options{Bare: true})
+		var found []string
+		var rest []int32
+		for i, id := range e.IDs {
+			if content, ok := ids[id]; ok {
+				require.Equal(t, content, strings.TrimSpace(text[e.Offsets[i].Start:e.Offsets[i].End]), name)
+				found = append(found, content)
+				continue
+			}
+			rest = append(rest, id)
+		}
+		require.Equal(t, []string{"棉纱", "净利润", "棉纱指数", "A股", "EBITDA"}, found, name)
+		var beside []int32
+		for _, part := range []string{"今天公司", "大幅上升，", " ", "市场 "} {
+			beside = append(beside, base.Encode(part, Options{Bare: true}).IDs...)
+		}
+		if name == "bpe" { // its blank belongs to the word behind
+			beside = beside[:len(beside)-1]
+		}
+		require.Equal(t, beside, rest, name)
+		dir := t.TempDir()
+		require.NoError(t, ext.Save(dir))
+		again, err := Load(dir)
+		require.NoError(t, err)
+		require.Equal(t, e, again.Encode(text, Options{Bare: true}), name)
 	}
 }
 

@@ -23,9 +23,11 @@ type Request struct {
 	Terms []sdk.Term               // of the domain; synonyms count too
 	Texts iter.Seq2[string, error] // of the domain; nil = terms go by weight alone
 	Max   int                      // most terms, or All
-	Words bool                     // words of the texts are candidates too
-	Count int                      // least occurrences of a word of the texts; 0 = 3
-	Saved int                      // least pieces of the texts that a term saves; without texts of no account
+	// Words of the texts are candidates too; of Chinese text runs of two to four
+	// characters that hold together, see hanWords.
+	Words bool
+	Count int // least occurrences of a word of the texts; 0 = 3
+	Saved int // least pieces of the texts that a term saves; without texts of no account
 }
 
 // Choice is a chosen term.
@@ -46,6 +48,19 @@ type Selection struct {
 	Idle      []Choice // terms left out because they save less than wanted, by name
 	// Of the texts: words between blanks, pieces before and after.
 	Words, Before, After int
+
+	// Chinese characters of the texts, words found in them, least occurrences of one.
+	han, hanWords, least int
+}
+
+// Notices say what Choose could not do.
+func (s *Selection) Notices() (ds sdk.Diagnostics) {
+	if s.han > 0 && s.hanWords == 0 {
+		ds.Add(sdk.Diagnostic{Severity: sdk.Info, Code: "vocab.chinese",
+			Summary: fmt.Sprintf("the texts hold %d Chinese characters, but no run of 2 to %d of them that is seen %d times, holds together and saves pieces: none of them is a candidate", s.han, hanMost, s.least),
+			Remedy:  "name terms in a list or by a plugin, or give more text"})
+	}
+	return ds
 }
 
 // Choose picks the terms that save most: the number of times that the texts hold a
@@ -59,13 +74,25 @@ func Choose(ctx context.Context, req Request) (*Selection, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Selection{Left: left}
+	s := &Selection{Left: left, least: least}
+	if req.Words && req.Texts != nil {
+		var found []string
+		if found, s.han, err = hanWords(ctx, all, added, req.Texts, least); err != nil {
+			return nil, err
+		}
+		if len(found) > 0 {
+			if all, added, _, err = req.Base.Extend(append(slices.Clip(contents), found...)); err != nil {
+				return nil, err
+			}
+		}
+	}
 	byTerm := map[string]*Choice{}
 	term := map[int32]*Choice{}
 	for _, a := range added {
 		c := byTerm[a.Content]
 		if c == nil {
-			c = &Choice{Text: a.Content, Domain: true}
+			_, domain := weights[a.Content]
+			c = &Choice{Text: a.Content, Domain: domain}
 			byTerm[a.Content] = c
 		}
 		c.Pieces = max(c.Pieces, len(a.Pieces))
@@ -85,7 +112,15 @@ func Choose(ctx context.Context, req Request) (*Selection, error) {
 	}
 	var picked []*Choice
 	for _, c := range byTerm {
-		if c.Saved = c.Count * (c.Pieces - 1); req.Texts != nil && c.Saved < req.Saved {
+		c.Saved = c.Count * (c.Pieces - 1)
+		if !c.Domain {
+			if c.Count >= least && c.Saved >= req.Saved {
+				picked = append(picked, c)
+				s.hanWords++
+			}
+			continue
+		}
+		if req.Texts != nil && c.Saved < req.Saved {
 			s.Idle = append(s.Idle, *c)
 			continue
 		}
@@ -178,7 +213,8 @@ func count(tok *token.Tokenizer, text string, term map[int32]*Choice, words map[
 }
 
 // wordOf is a word as a candidate: at least three letters, written as the
-// vocabulary writes it, with no letter that stands for a word of its own.
+// vocabulary writes it, none of them Chinese: between boundaries these are whole
+// clauses.
 func wordOf(tok *token.Tokenizer, text string, from, to int) (string, bool) {
 	if from >= to {
 		return "", false
@@ -190,6 +226,8 @@ func wordOf(tok *token.Tokenizer, text string, from, to int) (string, bool) {
 	letters := 0
 	for _, r := range word {
 		switch {
+		case isHan(r):
+			return "", false
 		case unicode.IsLetter(r):
 			letters++
 		case unicode.IsDigit(r), unicode.Is(unicode.Mn, r):
