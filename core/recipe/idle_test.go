@@ -28,7 +28,11 @@ func TestIdle(t *testing.T) {
 		"without training":   {preset: "fewshot", sets: []string{"train.lr=0"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := mustPlan(t, Sources{Preset: c.preset, Sets: append([]string{"base=x", "data.path=y"}, c.sets...)})
+			sets := append([]string{"data.path=y"}, c.sets...)
+			if c.preset != "distill" {
+				sets = append(sets, "base=x")
+			}
+			p := mustPlan(t, Sources{Preset: c.preset, Sets: sets})
 			ds := append(p.Idle(), p.IdleHeads(label)...)
 			if c.path == "" {
 				if len(ds) > 0 {
