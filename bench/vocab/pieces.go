@@ -51,7 +51,7 @@ func (b *bench) domains(ctx context.Context) ([]domain, error) {
 // pieces measures words of the training texts seen three times, twice, once, and
 // those with a lexicon of the domain beside them.
 func (b *bench) pieces(ctx context.Context) error {
-	base, err := b.tokenizer()
+	base, err := b.tokenizer("bert_uncased")
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ type speedRow struct {
 
 // speed measures words, and names of several words, on all NCBI abstracts.
 func (b *bench) speed(ctx context.Context) error {
-	base, err := b.tokenizer()
+	base, err := b.tokenizer("bert_uncased")
 	if err != nil {
 		return err
 	}
@@ -66,6 +66,41 @@ func (b *bench) speed(ctx context.Context) error {
 			}
 		}
 		if err := r.measure(base, contents, texts, b.seconds, b.rounds); err != nil {
+			return err
+		}
+		if err := b.put(r); err != nil {
+			return err
+		}
+	}
+	return b.chineseSpeed(ctx)
+}
+
+// chineseSpeed adds a lexicon's words, which are found inside of running text, to a
+// WordPiece and to a byte-level vocabulary.
+func (b *bench) chineseSpeed(ctx context.Context) error {
+	texts, err := b.texts(ctx, "general/zh-chnsenticorp/test_clean.jsonl")
+	if err != nil {
+		return err
+	}
+	var words []string
+	for _, name := range []string{"finance", "law", "medical"} {
+		of, err := b.columns("general/lexicon-thuocl/"+name+".txt", 0)
+		if err != nil {
+			return err
+		}
+		words = append(words, of...)
+	}
+	for _, name := range []string{"bert_cased_zh", "roberta"} {
+		r := speedRow{Corpus: "zh-chnsenticorp"}
+		var missing bool
+		if r.row, missing = b.missing("speed", "chinese-"+name); !missing {
+			continue
+		}
+		base, err := b.tokenizer(name)
+		if err != nil {
+			return err
+		}
+		if err := r.measure(base, words, texts, b.seconds, b.rounds); err != nil {
 			return err
 		}
 		if err := b.put(r); err != nil {

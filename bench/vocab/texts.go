@@ -12,8 +12,8 @@ import (
 )
 
 // tokenizer is bert-base-uncased's.
-func (b *bench) tokenizer() (*token.Tokenizer, error) {
-	data, err := os.ReadFile(filepath.Join(b.tokenizers, "bert_uncased.json"))
+func (b *bench) tokenizer(name string) (*token.Tokenizer, error) {
+	data, err := os.ReadFile(filepath.Join(b.tokenizers, name+".json"))
 	if err != nil {
 		return nil, err
 	}
