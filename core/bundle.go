@@ -122,7 +122,7 @@ func answering(heads []sdk.HeadSpec, cfg *hf.Config) (answer, languages []sdk.He
 		return []sdk.HeadSpec{h}, nil
 	}
 	for _, h := range heads {
-		if h.Kind == sdk.KindMLM || h.Kind == sdk.KindCLM {
+		if h.LanguageModel() {
 			languages = append(languages, h)
 		} else {
 			answer = append(answer, h)

@@ -282,7 +282,7 @@ func (d *data) summary() []string {
 		lines = append(lines, "vocabulary: "+d.vocabulary.stage().Text)
 	}
 	for _, h := range d.heads {
-		if h.Kind == sdk.KindMLM || h.Kind == sdk.KindCLM {
+		if h.LanguageModel() {
 			lines = append(lines, fmt.Sprintf("head %s (%s): learns the texts", h.Name, h.Kind))
 			continue
 		}

@@ -103,7 +103,7 @@ func (t *teacher) rename(name string) (ds sdk.Diagnostics) {
 	}
 	var at []int
 	for i, h := range t.heads {
-		if h.Kind != sdk.KindMLM && h.Kind != sdk.KindCLM {
+		if !h.LanguageModel() {
 			at = append(at, i)
 		}
 	}
@@ -411,7 +411,7 @@ func (r *Run) seen(ctx context.Context, t *teacher, same, states bool) (recipe.S
 
 // learned is what a head learns without a teacher.
 func learned(h sdk.HeadSpec) string {
-	if h.Kind == sdk.KindMLM || h.Kind == sdk.KindCLM {
+	if h.LanguageModel() {
 		return "the texts"
 	}
 	return "its labels"

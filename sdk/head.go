@@ -107,6 +107,10 @@ func (h HeadSpec) Apart() bool {
 	return h.Kind == KindEmbed || h.Kind == KindRank && (h.Loss == LossMNR || h.Loss == LossCosine)
 }
 
+// LanguageModel reports whether the head learns the texts themselves and takes no
+// labels: mlm.v0 and clm.v0.
+func (h HeadSpec) LanguageModel() bool { return h.Kind == KindMLM || h.Kind == KindCLM }
+
 // HeadKinds lists the head kinds that this version knows, sorted.
 func HeadKinds() []string {
 	kinds := []string{KindClassify, KindMultilabel, KindPair, KindTag, KindSpan, KindQA, KindRelation, KindRegress, KindRank, KindEmbed, KindPattern, KindMLM, KindCLM, KindGenerate}

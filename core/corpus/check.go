@@ -39,7 +39,7 @@ func (c *Corpus) check(req *Request, p *problems) {
 		return
 	}
 	if !p.diagnosticsHaveErrors() { // else the counts are incomplete
-		if !req.Unlabelled && !slices.ContainsFunc(c.Heads, func(h sdk.HeadSpec) bool { return isLanguageModel(h.Kind) }) {
+		if !req.Unlabelled && !slices.ContainsFunc(c.Heads, sdk.HeadSpec.LanguageModel) {
 			c.checkLabelled(p)
 		}
 		c.checkClasses(req, p)
@@ -167,7 +167,7 @@ func (c *Corpus) checkConflicts(p *problems) {
 // checkClasses reports heads that training cannot tell apart.
 func (c *Corpus) checkClasses(req *Request, p *problems) {
 	for _, h := range c.Heads {
-		if isLanguageModel(h.Kind) {
+		if h.LanguageModel() {
 			continue
 		}
 		counts, n := map[string]int{}, 0

@@ -111,7 +111,7 @@ func (e *Encoder) Encode(ex *sdk.Example) (*recipe.Encoded, error) {
 	if !slices.ContainsFunc(row.Types, func(t int32) bool { return t != 0 }) {
 		row.Types = nil
 	}
-	if pieces == nil && gap < 0 && (e.Knowledge != nil || slices.ContainsFunc(e.Heads, func(h sdk.HeadSpec) bool { return isLanguageModel(h.Kind) })) {
+	if pieces == nil && gap < 0 && (e.Knowledge != nil || slices.ContainsFunc(e.Heads, sdk.HeadSpec.LanguageModel)) {
 		pieces = piecesOf(e.Tokenizer, ex, &enc)
 	}
 	if e.Knowledge != nil && gap < 0 {
@@ -145,7 +145,7 @@ func (e *Encoder) Encode(ex *sdk.Example) (*recipe.Encoded, error) {
 		row.Targets[gap].Marks = marks
 	} else {
 		for i, h := range e.Heads {
-			if isLanguageModel(h.Kind) {
+			if h.LanguageModel() {
 				row.Targets[i] = e.languageTarget(h.Kind, ex, row, pieces)
 			}
 		}

@@ -41,7 +41,7 @@ func resolveHeads(splits map[string][]row, req *Request, p *problems) []sdk.Head
 		if declared[i].Kind == sdk.KindTag && declared[i].Scheme != schemeNone {
 			declared[i].Labels = recipe.EntityTypes(declared[i].Labels)
 		}
-		if !isLanguageModel(declared[i].Kind) {
+		if !declared[i].LanguageModel() {
 			labelled = append(labelled, declared[i])
 		}
 	}
@@ -55,7 +55,7 @@ func resolveHeads(splits map[string][]row, req *Request, p *problems) []sdk.Head
 	for _, h := range declared {
 		i := slices.IndexFunc(groups, func(g group) bool { return g.head == h.Name })
 		if i < 0 {
-			if slices.Contains(req.Keep, h.Name) && !isLanguageModel(h.Kind) {
+			if slices.Contains(req.Keep, h.Name) && !h.LanguageModel() {
 				used = append(used, h)
 			}
 			continue
@@ -107,7 +107,7 @@ func resolveHeads(splits map[string][]row, req *Request, p *problems) []sdk.Head
 		names = append(names, h.Name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(req.Plan.Heads)) {
-		if !slices.Contains(names, name) && len(names) > 0 && !isLanguageModel(req.Plan.Heads[name].Kind) {
+		if !slices.Contains(names, name) && len(names) > 0 && !req.Plan.Apply(sdk.HeadSpec{Name: name}).LanguageModel() {
 			d := sdk.Diagnostic{Severity: sdk.Error, Code: "data.head", Path: "heads." + name, Summary: fmt.Sprintf("the recipe changes head %q, which neither plugin nor data have", name), Remedy: "heads: " + strings.Join(slices.Compact(names), ", "), Source: sdk.FromHost}
 			if near := sdk.Nearest(name, names); near != "" {
 				d.Remedy = fmt.Sprintf("did you mean %q? (%s)", near, d.Remedy)
@@ -127,12 +127,12 @@ func languageModels(groups []group, declared []sdk.HeadSpec, req *Request, p *pr
 	}
 	var all []sdk.HeadSpec
 	for _, h := range declared {
-		if isLanguageModel(h.Kind) {
+		if h.LanguageModel() {
 			all = append(all, h)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(req.Plan.Heads)) {
-		if isLanguageModel(req.Plan.Heads[name].Kind) && !slices.ContainsFunc(declared, func(h sdk.HeadSpec) bool { return h.Name == name }) {
+		if req.Plan.Apply(sdk.HeadSpec{Name: name}).LanguageModel() && !slices.ContainsFunc(declared, func(h sdk.HeadSpec) bool { return h.Name == name }) {
 			all = append(all, req.Plan.Apply(sdk.HeadSpec{Name: name}))
 		}
 	}

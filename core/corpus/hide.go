@@ -17,9 +17,6 @@ import (
 // label. An epoch then holds the examples, and each once more with words hidden, under
 // masks that are drawn anew.
 
-// isLanguageModel reports whether heads of a kind learn the texts themselves.
-func isLanguageModel(kind string) bool { return kind == sdk.KindMLM || kind == sdk.KindCLM }
-
 // languageTarget is what a language model learns of a row whose ids stand at pieces;
 // ids behind them are an answer's. Facts put before the text are not learned.
 //

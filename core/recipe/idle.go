@@ -1,8 +1,6 @@
 package recipe
 
 import (
-	"slices"
-
 	"github.com/islm-dev/islm/sdk"
 )
 
@@ -34,7 +32,7 @@ func (p *Plan) IdleHeads(heads []sdk.HeadSpec) (ds sdk.Diagnostics) {
 	for _, h := range heads {
 		if w := p.Heads[h.Name].Weight; w != nil && *w == 0 {
 			remedy := "give it a weight above 0, or leave its labels out of the data (data.labels, data.head)"
-			if slices.Contains([]string{sdk.KindMLM, sdk.KindCLM}, h.Kind) {
+			if h.LanguageModel() {
 				remedy = "give it a weight above 0"
 			}
 			ds.Add(sdk.Diagnostic{Severity: sdk.Error, Code: "train.nothing", Path: "heads." + h.Name + ".weight",
