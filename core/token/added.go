@@ -38,6 +38,12 @@ type matcher struct {
 	trie  *trie // content -> index in tokens
 	first [256]bool
 
+	// prefixes has the first bytes of tokens that are found anywhere, to spare most
+	// characters of Chinese text, which share few first bytes, the walk through a
+	// large trie. short has the first bytes of tokens that have fewer than these.
+	prefixes *hashSet // nil: too few tokens to be worth it
+	short    [256]bool
+
 	// single: no token is found inside of a word, so that the search may pass over
 	// words that no token begins with. firsts has the first words of tokens, starts
 	// these with the five bytes (or fewer) behind them.
@@ -54,7 +60,11 @@ type matcher struct {
 	longest int // bytes of the longest token with a tail
 }
 
-const wordEnd = 4
+const (
+	wordEnd    = 4
+	prefixSize = 6  // two Chinese characters
+	manyTokens = 64 // from here on prefixes pay
+)
 
 // hashSet holds hashes; some others may seem to be in it.
 type hashSet [1 << 13]uint64
@@ -129,11 +139,52 @@ func newMatcher(entries []trieEntry) *matcher {
 			m.first[e.key[0]] = true
 		}
 	}
+	if len(entries) >= manyTokens {
+		m.prefixes = new(hashSet)
+		for _, e := range entries {
+			if len(e.key) >= prefixSize {
+				m.prefixes.put(prefixHash(e.key))
+			} else if e.key != "" {
+				m.short[e.key[0]] = true
+			}
+		}
+	}
 	if len(entries) > 0 {
 		slices.Reverse(entries) // of equal contents the first counts
 		m.trie = newTrie(entries)
 	}
 	return m
+}
+
+// prefixHash is a hash of the first prefixSize bytes.
+func prefixHash(s string) uint32 {
+	s = s[:prefixSize]
+	low := uint32(s[0]) | uint32(s[1])<<8 | uint32(s[2])<<16 | uint32(s[3])<<24
+	return low*0x85EBCA6B ^ (uint32(s[4]) | uint32(s[5])<<8)
+}
+
+// may reports whether a token may begin where s does.
+func (m *matcher) may(s string) bool {
+	switch {
+	case !m.first[s[0]]:
+		return false
+	case m.prefixes == nil || m.short[s[0]]:
+		return true
+	}
+	return len(s) >= prefixSize && m.prefixes.has(prefixHash(s))
+}
+
+// width is the number of bytes of the character of UTF-8 that begins with c.
+func width(c byte) int {
+	switch {
+	case c < 0xC0:
+		return 1
+	case c < 0xE0:
+		return 2
+	case c < 0xF0:
+		return 3
+	}
+	return 4
 }
 
 // newAddedTokens prepares the search; n may be nil.
@@ -328,13 +379,13 @@ func (a *addedTokens) extract(m *matcher, v stretch, out []stretch) []stretch {
 				}
 			}
 		}
-		if !m.first[s[at]] {
-			at++
+		if !m.may(s[at:]) {
+			at += width(s[at])
 			continue
 		}
 		index, n := m.trie.longest(s[at:])
 		if n == 0 {
-			at++
+			at += width(s[at])
 			continue
 		}
 		if m.longest > 0 && at >= exact && a.hidden(m, s, synced, at) {

@@ -48,20 +48,22 @@ func (m *bpe) pieces(w *work, word string, out []piece) []piece {
 	if word == "" {
 		return out
 	}
+	found, slot := m.cache.get(word)
+	if found != nil {
+		return append(out, found...)
+	}
+	from := len(out)
 	if m.ignore {
 		whole := m.ids
 		if m.raw != nil {
 			whole = m.wholes
 		}
 		if id, ok := whole[word]; ok {
-			return append(out, piece{id, 0, int32(len(word))})
+			out = append(out, piece{id, 0, int32(len(word))})
+			m.cache.put(slot, word, out[from:])
+			return out
 		}
 	}
-	found, slot := m.cache.get(word)
-	if found != nil {
-		return append(out, found...)
-	}
-	from := len(out)
 	w.bpe.symbols = w.bpe.symbols[:0]
 	m.begin(&w.bpe, word)
 	if len(w.bpe.symbols) <= 24 {

@@ -58,33 +58,42 @@ type sequence struct {
 	ids    []int32
 	places []place
 	words  []int32
-	// surface is the text of added tokens, which may include white space.
-	surface map[int]string
+	// surfaces are the texts of added tokens, which may include white space, in order.
+	surfaces []surface
+}
+
+// surface is how the id at an index is written in the text.
+type surface struct {
+	at   int
+	text string
 }
 
 func (s *sequence) reset() {
 	s.ids, s.places, s.words = s.ids[:0], s.places[:0], s.words[:0]
-	clear(s.surface)
+	clear(s.surfaces)
+	s.surfaces = s.surfaces[:0]
 }
 
 func (s *sequence) cut(from, to int) {
 	s.ids, s.places, s.words = s.ids[from:to], s.places[from:to], s.words[from:to]
-	if from > 0 && len(s.surface) > 0 {
-		moved := make(map[int]string, len(s.surface))
-		for i, text := range s.surface {
-			moved[i-from] = text
-		}
-		s.surface = moved
+	for i := range s.surfaces {
+		s.surfaces[i].at -= from
 	}
 }
 
-// apply trims the places of s. source gives the text that the places of a piece
-// count in.
-func (p trim) apply(t *charTables, s *sequence, value func(id int32) string, source func(i int) string) {
-	for i := range s.ids {
-		text, ok := s.surface[i]
-		if !ok {
-			text = value(s.ids[i])
+// apply trims the places of s, whose ids are pieces of vocab but for added tokens.
+// source gives the text that the places of a piece count in.
+func (p trim) apply(t *charTables, s *sequence, vocab []string, source func(i int) string) {
+	surfaces := s.surfaces
+	for i, id := range s.ids {
+		for len(surfaces) > 0 && surfaces[0].at < i {
+			surfaces = surfaces[1:]
+		}
+		var text string
+		if len(surfaces) > 0 && surfaces[0].at == i {
+			text = surfaces[0].text
+		} else if id >= 0 && int(id) < len(vocab) {
+			text = vocab[id]
 		}
 		lead, trail := t.spaces(text)
 		if lead == 0 && trail == 0 {

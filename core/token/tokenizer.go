@@ -223,10 +223,7 @@ func (t *Tokenizer) run(w *work, s *sequence, text string, word int32) {
 		}
 		if part.id >= 0 {
 			if len(t.post.trims) > 0 {
-				if s.surface == nil {
-					s.surface = map[int]string{}
-				}
-				s.surface[len(s.ids)] = part.s
+				s.surfaces = append(s.surfaces, surface{len(s.ids), part.s})
 			}
 			s.ids = append(s.ids, part.id)
 			s.places = append(s.places, part.source(0, len(part.s)))
@@ -253,7 +250,7 @@ func (t *Tokenizer) run(w *work, s *sequence, text string, word int32) {
 
 func (t *Tokenizer) trim(s *sequence, source func(i int) string) {
 	for _, p := range t.post.trims {
-		p.apply(t.t, s, t.Piece, source)
+		p.apply(t.t, s, t.vocab, source)
 	}
 }
 
