@@ -8,6 +8,9 @@
 // validation rows and never reads the test rows. In a row Before and After are macro F1
 // of the 75 old intents on their own rows, by the two models; Old and New are macro F1
 // of the old and the new intents on all rows, by the continued model.
+//
+// The arm joint continues nothing: it trains the base model on both arrivals at once, as
+// the first was trained, which says what a model of 150 intents has on the first 75.
 package main
 
 import (
@@ -29,6 +32,8 @@ import (
 	"github.com/islm-dev/islm/bench/rows"
 )
 
+const joint = "joint"
+
 // arms are ways to continue; the first is that of the preset.
 func arms() []struct {
 	name string
@@ -43,6 +48,7 @@ func arms() []struct {
 		{"replay", []string{"continue.distill=0"}},
 		{"distill", []string{"continue.replay=0"}},
 		{"ewc", []string{"continue.replay=0", "continue.distill=0", "continue.ewc=1e4"}},
+		{joint, nil},
 	}
 }
 
@@ -81,6 +87,7 @@ type bench struct {
 	via                          []string
 	threads, epochs              int
 	more                         []string
+	first                        map[string]bool // the intents of the first arrival
 	file                         *rows.File[Row]
 	commit                       string
 }
@@ -96,7 +103,7 @@ func run() error {
 	data := flag.String("data", filepath.Join(root, "service/clinc150"), "clinc150")
 	work := flag.String("work", filepath.Join(os.TempDir(), "islm-bench-continual"), "folder of data and models")
 	seeds := flag.String("seeds", "0,1,2", "seeds")
-	only := flag.String("arms", "default,plain", "arms: default, plain, replay, distill, ewc")
+	only := flag.String("arms", "default,plain", "arms: default, plain, replay, distill, ewc, joint")
 	split := flag.String("split", "test", "test, or valid while settings are chosen")
 	more := flag.String("set", "", "further settings of continued trainings, a.b=c;d=e")
 	threads := flag.Int("threads", 2, "threads")
@@ -178,7 +185,11 @@ func (b *bench) cut() error {
 	if len(order) != 150 {
 		return fmt.Errorf("%d intents in %s, wanted 150", len(order), b.data)
 	}
-	for arrival, part := range [][]string{order[:75], order[75:]} {
+	b.first = map[string]bool{}
+	for _, label := range order[:75] {
+		b.first[label] = true
+	}
+	for arrival, part := range [][]string{order, order[:75], order[75:]} {
 		for split, all := range splits {
 			var text strings.Builder
 			for _, r := range all {
@@ -191,7 +202,7 @@ func (b *bench) cut() error {
 				}
 				text.Write(append(line, '\n'))
 			}
-			file := filepath.Join(b.arrival(arrival+1), split+".jsonl")
+			file := filepath.Join(b.arrival(arrival), split+".jsonl")
 			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 				return err
 			}
@@ -203,8 +214,7 @@ func (b *bench) cut() error {
 	return nil
 }
 
-// arrival is a folder of data. While settings are chosen it holds no test rows, so
-// that the validation rows are scored.
+// arrival is a folder of data; 0 is both together.
 func (b *bench) arrival(n int) string { return filepath.Join(b.work, fmt.Sprint("arrival-", n)) }
 
 func (b *bench) measure(ctx context.Context, r *Row, sets []string) error {
@@ -215,10 +225,13 @@ func (b *bench) measure(ctx context.Context, r *Row, sets []string) error {
 		}
 		return nil
 	}
+	train := func(out string, arrival int) error {
+		args := slices.Concat([]string{"train", "--base", b.base, "--data", b.arrival(arrival), "--out", out, "--set", fmt.Sprint("train.epochs=", b.epochs), "--set", "train.lr=2e-4"}, common, test(arrival))
+		return b.islm(ctx, out, args)
+	}
 	first := filepath.Join(b.work, "first-"+r.Seed+"-"+r.Split)
 	if _, err := os.Stat(filepath.Join(first, "config.json")); err != nil {
-		args := slices.Concat([]string{"train", "--base", b.base, "--data", b.arrival(1), "--out", first, "--set", fmt.Sprint("train.epochs=", b.epochs), "--set", "train.lr=2e-4"}, common, test(1))
-		if err := b.islm(ctx, first, args); err != nil {
+		if err := train(first, 1); err != nil {
 			return err
 		}
 	}
@@ -232,6 +245,12 @@ func (b *bench) measure(ctx context.Context, r *Row, sets []string) error {
 	}
 	defer os.RemoveAll(out) //nolint:errcheck // a temporary folder
 	out = filepath.Join(out, "model")
+	if r.Arm == joint {
+		if err := train(out, 0); err != nil {
+			return err
+		}
+		return b.joint(ctx, r, first, out)
+	}
 	args := slices.Concat([]string{"continue", "--model", first, "--data", b.arrival(2), "--out", out}, common, test(2))
 	for _, s := range slices.Concat(sets, b.more) {
 		args = append(args, "--set", s)
@@ -261,6 +280,77 @@ func (b *bench) measure(ctx context.Context, r *Row, sets []string) error {
 	h := c.Heads[0]
 	r.Replayed, r.Of, r.Before, r.After, r.Old, r.New, r.Forgotten = c.Replayed, c.Of, h.Before, h.After, h.Old, h.New, 100*(h.Before-h.After)
 	return nil
+}
+
+// joint scores a model of both arrivals beside one of the first.
+func (b *bench) joint(ctx context.Context, r *Row, first, both string) (err error) {
+	if r.TrainS, r.PeakRSS, r.Precision, err = trained(both); err != nil {
+		return err
+	}
+	before, err := b.score(ctx, r, first, 1)
+	if err != nil {
+		return err
+	}
+	own, err := b.score(ctx, r, both, 1)
+	if err != nil {
+		return err
+	}
+	all, err := b.score(ctx, r, both, 0)
+	if err != nil {
+		return err
+	}
+	mean := func(f1 map[string]float64, of func(label string) bool) float64 {
+		var values []float64
+		for label, v := range f1 {
+			if of(label) {
+				values = append(values, v)
+			}
+		}
+		slices.Sort(values) // the sum does not hang on the order of a map
+		m, _ := rows.Mean(values)
+		return m
+	}
+	isOld := func(label string) bool { return b.first[label] }
+	r.Before, r.After = mean(before, isOld), mean(own, isOld)
+	r.Old, r.New = mean(all, isOld), mean(all, func(label string) bool { return !b.first[label] })
+	r.Forgotten = 100 * (r.Before - r.After)
+	return nil
+}
+
+// score is the F1 of each label that an arrival has, by a model.
+func (b *bench) score(ctx context.Context, r *Row, model string, arrival int) (map[string]float64, error) {
+	file := map[string]string{"test": "test.jsonl", "valid": "valid.jsonl"}[r.Split]
+	args := []string{"eval", "--json", "--quiet", "--precision", cmp.Or(r.Precision, "fp32"), "--threads", fmt.Sprint(b.threads), "--model", model, "--data", filepath.Join(b.arrival(arrival), file)}
+	line := slices.Concat(b.via, []string{b.bin}, args)
+	cmd := exec.CommandContext(ctx, line[0], line[1:]...)
+	cmd.Stderr = os.Stderr
+	raw, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("eval: %w", err)
+	}
+	var e struct {
+		Heads map[string]struct {
+			Labels map[string]struct {
+				F1      float64 `json:"f1"`
+				Support int     `json:"support"`
+			} `json:"labels"`
+		} `json:"heads"`
+	}
+	if err := json.Unmarshal(raw, &e); err != nil {
+		return nil, fmt.Errorf("eval: %w", err)
+	}
+	if len(e.Heads) != 1 {
+		return nil, fmt.Errorf("eval: %d heads, wanted one", len(e.Heads))
+	}
+	f1 := map[string]float64{}
+	for _, head := range e.Heads {
+		for label, l := range head.Labels {
+			if l.Support > 0 {
+				f1[label] = l.F1
+			}
+		}
+	}
+	return f1, nil
 }
 
 // islm runs a training; what an interrupted one left is removed.
