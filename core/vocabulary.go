@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -79,7 +80,7 @@ func extendVocabulary(ctx context.Context, req dataRequest, tok *token.Tokenizer
 	if err != nil || ds.HasErrors() {
 		return nil, nil, ds, err
 	}
-	s, err := vocab.Choose(ctx, vocab.Request{Base: tok, Terms: terms, Texts: textsOf(train), Max: plan.Vocab.Extend, Words: plan.Vocab.Words, Count: plan.Vocab.MinCount, Saved: plan.Vocab.MinSaved})
+	s, err := vocab.Choose(ctx, vocab.Request{Base: tok, Terms: terms, Texts: textsOf(train), Max: plan.Vocab.Extend, Words: plan.Vocab.Words, Phrases: plan.Vocab.Phrases, Count: plan.Vocab.MinCount, Saved: plan.Vocab.MinSaved})
 	if err != nil {
 		return nil, nil, ds, err
 	}
@@ -89,7 +90,7 @@ func extendVocabulary(ctx context.Context, req dataRequest, tok *token.Tokenizer
 		return nil, tok, ds, nil
 	}
 	tagged := slices.ContainsFunc(train, func(ex sdk.Example) bool { return ex.Tokens != nil })
-	if tagged && slices.ContainsFunc(s.Choices, func(c vocab.Choice) bool { return token.Inside(c.Text) }) {
+	if tagged && slices.ContainsFunc(s.Choices, func(c vocab.Choice) bool { return token.Inside(c.Text) || strings.Contains(c.Text, " ") }) {
 		ds.Add(sdk.Diagnostic{Severity: sdk.Info, Code: "vocab.tags", Path: "vocab.extend", Summary: "examples with tags are read token by token, Chinese ones by characters: terms of several are not found there, and save nothing",
 			Remedy: "vocab.extend pays for heads that read whole texts"})
 	}

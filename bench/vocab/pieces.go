@@ -48,8 +48,8 @@ func (b *bench) domains(ctx context.Context) ([]domain, error) {
 	return out, err
 }
 
-// pieces measures words of the training texts seen three times, twice, once, and
-// those with a lexicon of the domain beside them.
+// pieces measures words of the training texts seen three times, twice, once, those with
+// a lexicon of the domain beside them, and those with phrases of the texts.
 func (b *bench) pieces(ctx context.Context) error {
 	base, err := b.tokenizer("bert_uncased")
 	if err != nil {
@@ -64,13 +64,18 @@ func (b *bench) pieces(ctx context.Context) error {
 			name    string
 			least   int
 			lexicon bool
-		}{{"words seen 3 times", 3, false}, {"words seen twice", 2, false}, {"all words", 1, false}, {"words seen 3 times, lexicon too", 3, true}, {"words seen twice, lexicon too", 2, true}, {"all words, lexicon too", 1, true}} {
+			phrases bool
+		}{
+			{"words seen 3 times", 3, false, false}, {"words seen twice", 2, false, false}, {"all words", 1, false, false},
+			{"words seen 3 times, lexicon too", 3, true, false}, {"words seen twice, lexicon too", 2, true, false}, {"all words, lexicon too", 1, true, false},
+			{"words and phrases seen 3 times", 3, false, true}, {"words and phrases seen twice", 2, false, true}, {"all words, phrases", 1, false, true},
+		} {
 			r := piecesRow{MinCount: arm.least, HeldOut: len(d.held)}
 			var missing bool
 			if r.row, missing = b.missing("pieces", d.name+", "+arm.name); !missing {
 				continue
 			}
-			req := vocab.Request{Base: base, Max: vocab.All, Words: true, Count: arm.least, Saved: 1}
+			req := vocab.Request{Base: base, Max: vocab.All, Words: true, Phrases: arm.phrases, Count: arm.least, Saved: 1}
 			texts := d.train
 			if arm.lexicon {
 				texts = slices.Concat(d.train, d.lexicon)

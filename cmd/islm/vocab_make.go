@@ -164,7 +164,7 @@ type termFlags struct {
 	model, terms       string
 	domains, dev, in   []string
 	most, least, saved int
-	words              bool
+	words, phrases     bool
 }
 
 func (t *termFlags) register(cmd *cobra.Command) {
@@ -176,8 +176,9 @@ func (t *termFlags) register(cmd *cobra.Command) {
 	f.StringVar(&t.terms, "terms", "", "file of terms, one in a line")
 	f.StringArrayVar(&t.in, "in", nil, "file or folder of the domain's texts: .txt, .jsonl, .parquet (repeatable)")
 	f.BoolVar(&t.words, "words", false, "words of the texts are candidates too")
+	f.BoolVar(&t.phrases, "phrases", false, "phrases of the texts are candidates too: two to four words that hold together (WordPiece)")
 	f.IntVar(&t.most, "max", 0, "most terms; 0 = all")
-	f.IntVar(&t.least, "min-count", 3, "least occurrences of a word of the texts")
+	f.IntVar(&t.least, "min-count", 3, "least occurrences of a word or phrase of the texts")
 	f.IntVar(&t.saved, "min-saved", 1, "least pieces of the texts that a term saves; 0 = also terms that they do not hold")
 	t.textFlags.register(cmd)
 }
@@ -194,7 +195,7 @@ func (t *termFlags) base(a *app) (string, error) {
 
 // request collects the candidates, texts apart.
 func (t *termFlags) request(cmd *cobra.Command, a *app) (req vocab.Request, err error) {
-	req = vocab.Request{Max: t.most, Words: t.words, Count: t.least, Saved: t.saved}
+	req = vocab.Request{Max: t.most, Words: t.words, Phrases: t.phrases, Count: t.least, Saved: t.saved}
 	if t.most == 0 {
 		req.Max = vocab.All
 	}
@@ -219,8 +220,8 @@ func (t *termFlags) request(cmd *cobra.Command, a *app) (req vocab.Request, err 
 		}
 		req.Terms = append(req.Terms, more...)
 	}
-	if len(req.Terms) == 0 && (len(t.in) == 0 || !t.words) {
-		return req, usageError{fmt.Errorf("no terms: name --domain, --terms, or --in with --words")}
+	if len(req.Terms) == 0 && (len(t.in) == 0 || !t.words && !t.phrases) {
+		return req, usageError{fmt.Errorf("no terms: name --domain, --terms, or --in with --words or --phrases")}
 	}
 	return req, nil
 }
@@ -235,8 +236,9 @@ func (a *app) vocabExtend() *cobra.Command {
 		Long: `Add a domain's terms to a model's tokenizer and embeddings.
 
 Terms come from plugins (--domain), from a file (--terms, one in a line) and, with
---words, from the texts themselves. Those are taken that save most pieces of the
-texts of --in. Words of Chinese are runs of two to four characters that hold
+--words, from the texts themselves; with --phrases also runs of two to four words
+that hold together, such as "net sales". Those are taken that save most pieces of
+the texts of --in. Words of Chinese are runs of two to four characters that hold
 together, and Chinese terms are found anywhere in a text. All other words are cut
 as before. The folder of --out is a model that islm and transformers load; 'islm
 train --set vocab.extend=N' does the same within a run. --replace takes a whole

@@ -244,7 +244,8 @@ func table() []Key {
 		{Path: "continue.floors", Stage: StageEval, Default: "{}", Help: "Least F1 of old labels after the training, as LABEL or HEAD/LABEL, * for each: 0.8, or -0.02 for at most 2 points less than before. A label below its floor stops the release."},
 		{Path: "vocab.extend", Stage: StageVocab, Default: "off", words: []word{{"off", 0}, {"all", -1}}, min: 1, max: 1 << 20, Help: "Add the domain's terms to the tokenizer: at most so many, all, or off. Those come first that save most pieces of the training texts."},
 		{Path: "vocab.words", Stage: StageVocab, Default: "on", Help: "Words of the training texts may be added too, not only terms of the domain."},
-		{Path: "vocab.min_count", Stage: StageVocab, Default: "3", min: 1, max: maxCount, Help: "Least occurrences of a word of the training texts that is added."},
+		{Path: "vocab.phrases", Stage: StageVocab, Default: "off", Help: "Phrases of the training texts may be added too: two to four words that hold together, such as \"net sales\". WordPiece only; heads that read texts token by token do not find them."},
+		{Path: "vocab.min_count", Stage: StageVocab, Default: "3", min: 1, max: maxCount, Help: "Least occurrences of a word or phrase of the training texts that is added."},
 		{Path: "vocab.min_saved", Stage: StageVocab, Default: "0", min: 0, max: maxCount, Help: "Least pieces of the training texts that a term saves; with 0 terms that the texts do not hold are added too, after the others."},
 		{Path: "vocab.init", Stage: StageVocab, Default: "mean", Values: []string{"mean", "similar", "random"}, Help: "Embeddings of new pieces: mean of those of their old pieces, of pieces in like contexts of the training texts, or random."},
 

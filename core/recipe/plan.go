@@ -156,7 +156,8 @@ type AugmentPlan struct {
 type VocabPlan struct {
 	Extend   int    `yaml:"extend"`    // most terms to add; 0 = off, -1 = all
 	Words    bool   `yaml:"words"`     // words of the training texts are candidates too
-	MinCount int    `yaml:"min_count"` // least occurrences of such a word
+	Phrases  bool   `yaml:"phrases"`   // and phrases of several words
+	MinCount int    `yaml:"min_count"` // least occurrences of such a word or phrase
 	MinSaved int    `yaml:"min_saved"` // least pieces of the training texts that a term saves
 	Init     string `yaml:"init"`      // mean | similar | random
 }

@@ -26,8 +26,11 @@ type Request struct {
 	// Words of the texts are candidates too; of Chinese text runs of two to four
 	// characters that hold together, see hanWords.
 	Words bool
-	Count int // least occurrences of a word of the texts; 0 = 3
-	Saved int // least pieces of the texts that a term saves; without texts of no account
+	// Phrases of the texts are candidates too: two to four words that hold together, see
+	// phrases. Byte-level vocabularies take none.
+	Phrases bool
+	Count   int // least occurrences of a word or phrase of the texts; 0 = 3
+	Saved   int // least pieces of the texts that a term saves; without texts of no account
 }
 
 // Choice is a chosen term.
@@ -51,14 +54,18 @@ type Selection struct {
 
 	// Chinese characters of the texts, words found in them, least occurrences of one.
 	han, hanWords, least int
+	noPhrases            string // why there are none
 }
 
 // Notices say what Choose could not do.
 func (s *Selection) Notices() (ds sdk.Diagnostics) {
 	if s.han > 0 && s.hanWords == 0 {
 		ds.Add(sdk.Diagnostic{Severity: sdk.Info, Code: "vocab.chinese",
-			Summary: fmt.Sprintf("the texts hold %d Chinese characters, but no run of 2 to %d of them that is seen %d times, holds together and saves pieces: none of them is a candidate", s.han, hanMost, s.least),
+			Summary: fmt.Sprintf("the texts hold %d Chinese characters, but no run of 2 to %d of them that is seen %d times, holds together and saves pieces: none of them is a candidate", s.han, unitMost, s.least),
 			Remedy:  "name terms in a list or by a plugin, or give more text"})
+	}
+	if s.noPhrases != "" {
+		ds.Add(sdk.Diagnostic{Severity: sdk.Info, Code: "vocab.phrases", Summary: "no phrase of the texts is a candidate: " + s.noPhrases})
 	}
 	return ds
 }
@@ -75,15 +82,22 @@ func Choose(ctx context.Context, req Request) (*Selection, error) {
 		return nil, err
 	}
 	s := &Selection{Left: left, least: least}
+	var found []string
 	if req.Words && req.Texts != nil {
-		var found []string
 		if found, s.han, err = hanWords(ctx, all, added, req.Texts, least); err != nil {
 			return nil, err
 		}
-		if len(found) > 0 {
-			if all, added, _, err = req.Base.Extend(append(slices.Clip(contents), found...)); err != nil {
-				return nil, err
-			}
+	}
+	if req.Phrases && req.Texts != nil {
+		more, err := s.phrases(ctx, req, least)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, more...)
+	}
+	if len(found) > 0 {
+		if all, added, _, err = req.Base.Extend(append(slices.Clip(contents), found...)); err != nil {
+			return nil, err
 		}
 	}
 	byTerm := map[string]*Choice{}
@@ -116,7 +130,9 @@ func Choose(ctx context.Context, req Request) (*Selection, error) {
 		if !c.Domain {
 			if c.Count >= least && c.Saved >= req.Saved {
 				picked = append(picked, c)
-				s.hanWords++
+				if token.Inside(c.Text) {
+					s.hanWords++
+				}
 			}
 			continue
 		}
@@ -150,6 +166,19 @@ func Choose(ctx context.Context, req Request) (*Selection, error) {
 	}
 	s.Words, s.Before, s.After, err = Measure(ctx, req.Base, s.Tokenizer, req.Texts)
 	return s, err
+}
+
+// phrases are those of the request's texts, or why there are none.
+func (s *Selection) phrases(ctx context.Context, req Request, least int) ([]string, error) {
+	if req.Base.Kind() != "WordPiece" {
+		s.noPhrases = "a byte-level vocabulary takes no terms of several words"
+		return nil, nil
+	}
+	found, words, err := phrases(ctx, req.Base, req.Texts, least)
+	if len(found) == 0 {
+		s.noPhrases = fmt.Sprintf("of the %d words of the texts no run of 2 to %d is seen %d times and holds together", words, unitMost, least)
+	}
+	return found, err
 }
 
 // Measure counts words between blanks, and pieces by two tokenizers.
