@@ -56,6 +56,8 @@ func arms() []arm {
 	few := func(n int) arm { return arm{name: fmt.Sprint("fewshot-", n), learn: fewshot(n)} }
 	return []arm{
 		{name: "full", learn: train}, {name: "hf-full", peer: "full", learn: python("--epochs", "4", "--lr", "5e-5")},
+		// All weights with words, and words and phrases, of the training texts in the vocabulary.
+		{name: "full-words", sets: []string{"vocab.extend=all"}, learn: train}, {name: "full-phrases", sets: []string{"vocab.extend=all", "vocab.phrases=on"}, learn: train},
 		{name: "full-last", sets: []string{"train.eval_every=860"}, learn: train}, // the last of 4 epochs' steps, as the reference takes, not the best of four validations
 		{name: "lora", sets: []string{"preset=lora"}, learn: train}, {name: "hf-lora", peer: "lora", learn: python("--epochs", "4", "--lr", "1e-3", "--warmup", "0.1", "--lora", "8")},
 		{name: "hf-lora-linear", peer: "lora", learn: python("--epochs", "4", "--lr", "1e-3", "--warmup", "0.1", "--lora", "4", "--targets", "all-linear")},

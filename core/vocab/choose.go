@@ -40,6 +40,8 @@ type Choice struct {
 	Count  int    `json:"count"`  // in the texts
 	Pieces int    `json:"pieces"` // that it was cut into
 	Saved  int    `json:"saved"`  // pieces of the texts: count times pieces less one
+
+	inner map[string]int // words of a phrase of the texts that are cut, and their pieces
 }
 
 // Selection is what Choose found.
@@ -107,6 +109,9 @@ func Choose(ctx context.Context, req Request) (*Selection, error) {
 		if c == nil {
 			_, domain := weights[a.Content]
 			c = &Choice{Text: a.Content, Domain: domain}
+			if !domain && req.Words && strings.Contains(a.Content, " ") {
+				c.inner = cutWords(req.Base, a.Content)
+			}
 			byTerm[a.Content] = c
 		}
 		c.Pieces = max(c.Pieces, len(a.Pieces))
@@ -148,11 +153,20 @@ func Choose(ctx context.Context, req Request) (*Selection, error) {
 		}
 	}
 	slices.SortFunc(s.Idle, func(a, b Choice) int { return strings.Compare(a.Text, b.Text) })
-	slices.SortFunc(picked, func(a, b *Choice) int {
-		return cmp.Or(b.Saved-a.Saved, cmp.Compare(weights[b.Text], weights[a.Text]), strings.Compare(a.Text, b.Text))
-	})
+	sort := func(picked []*Choice) {
+		slices.SortFunc(picked, func(a, b *Choice) int {
+			return cmp.Or(b.Saved-a.Saved, cmp.Compare(weights[b.Text], weights[a.Text]), strings.Compare(a.Text, b.Text))
+		})
+	}
+	sort(picked)
 	if req.Max != All {
 		picked = picked[:min(len(picked), max(req.Max, 0))]
+	}
+	if req.Phrases && req.Texts != nil {
+		if picked, err = s.settle(ctx, req, picked, least); err != nil {
+			return nil, err
+		}
+		sort(picked)
 	}
 	texts := make([]string, len(picked))
 	for i, c := range picked {
@@ -179,6 +193,54 @@ func (s *Selection) phrases(ctx context.Context, req Request, least int) ([]stri
 		s.noPhrases = fmt.Sprintf("of the %d words of the texts no run of 2 to %d is seen %d times and holds together", words, unitMost, least)
 	}
 	return found, err
+}
+
+// settle counts anew what the texts hold of picked terms, when words within phrases have
+// counted for both, and drops those that pay no more.
+func (s *Selection) settle(ctx context.Context, req Request, picked []*Choice, least int) (kept []*Choice, err error) {
+	contents, term := make([]string, len(picked)), map[int32]*Choice{}
+	for i, c := range picked {
+		contents[i], c.Count = c.Text, 0
+	}
+	ext, added, _, err := req.Base.Extend(contents)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range added {
+		term[a.ID] = picked[a.Term]
+	}
+	for text, err := range req.Texts {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("choose terms: %w", err)
+		}
+		count(ext, text, term, nil, false)
+	}
+	for _, c := range picked {
+		c.Saved = c.Count * (c.Pieces - 1)
+		switch {
+		case c.Saved < req.Saved && c.Domain:
+			s.Idle = append(s.Idle, *c)
+		case c.Saved < req.Saved || !c.Domain && c.Count < least:
+		default:
+			kept = append(kept, c)
+		}
+	}
+	slices.SortFunc(s.Idle, func(a, b Choice) int { return strings.Compare(a.Text, b.Text) })
+	return kept, nil
+}
+
+// cutWords are the words of a phrase that are cut, and into how many pieces.
+func cutWords(tok *token.Tokenizer, phrase string) map[string]int {
+	words := map[string]*Choice{}
+	count(tok, phrase, nil, words, true)
+	inner := map[string]int{}
+	for word, c := range words {
+		inner[word] = c.Pieces
+	}
+	return inner
 }
 
 // Measure counts words between blanks, and pieces by two tokenizers.
@@ -214,12 +276,16 @@ func contentsOf(terms []sdk.Term) (contents []string, weights map[string]float64
 	return contents, weights
 }
 
-// count adds what one text holds of terms and of words that are cut.
+// count adds what one text holds of terms and of words that are cut, those within
+// phrases of the texts too.
 func count(tok *token.Tokenizer, text string, term map[int32]*Choice, words map[string]*Choice, wanted bool) {
 	e := tok.Encode(text, token.Options{Bare: true})
 	for i := 0; i < len(e.IDs); {
 		if c := term[e.IDs[i]]; c != nil {
 			c.Count++
+			for word, pieces := range c.inner {
+				note(words, word, pieces)
+			}
 			i++
 			continue
 		}
@@ -229,16 +295,21 @@ func count(tok *token.Tokenizer, text string, term map[int32]*Choice, words map[
 		}
 		if n := k - i; wanted && n > 1 {
 			if word, ok := wordOf(tok, text, e.Offsets[i].Start, e.Offsets[k-1].End); ok {
-				c := words[word]
-				if c == nil {
-					c = &Choice{Text: word, Pieces: n}
-					words[word] = c
-				}
-				c.Count++
+				note(words, word, n)
 			}
 		}
 		i = k
 	}
+}
+
+// note counts a word.
+func note(words map[string]*Choice, word string, pieces int) {
+	c := words[word]
+	if c == nil {
+		c = &Choice{Text: word, Pieces: pieces}
+		words[word] = c
+	}
+	c.Count++
 }
 
 // wordOf is a word as a candidate: at least three letters, written as the

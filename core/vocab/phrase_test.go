@@ -2,6 +2,7 @@ package vocab
 
 import (
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -62,6 +63,18 @@ func TestChoosePhrases(t *testing.T) {
 	again, err := Choose(t.Context(), req)
 	require.NoError(t, err)
 	require.Equal(t, s.Choices, again.Choices)
+
+	// A word of many phrases comes before them, and what is left of them is counted.
+	cut := tiny(t, append(slices.Clone(newsPieces), "elev", "##ators")...)
+	var lifts []string
+	for i, text := range all {
+		lifts = append(lifts, text+" "+strings.Fields("big small new old")[i%4]+" elevators 7")
+	}
+	few, err := Choose(t.Context(), Request{Base: cut, Max: 2, Words: true, Phrases: true, Texts: texts(lifts...)})
+	require.NoError(t, err)
+	require.Equal(t, "elevators", few.Choices[0].Text)
+	require.Equal(t, len(all), few.Choices[0].Count)
+	require.Equal(t, few.Before-few.After, few.Choices[0].Saved+few.Choices[1].Saved)
 
 	// A term of the domain counts once, as one.
 	req.Terms = []sdk.Term{{Text: "Net sales"}}
