@@ -283,8 +283,10 @@ func count(tok *token.Tokenizer, text string, term map[int32]*Choice, words map[
 	for i := 0; i < len(e.IDs); {
 		if c := term[e.IDs[i]]; c != nil {
 			c.Count++
-			for word, pieces := range c.inner {
-				note(words, word, pieces)
+			if wanted {
+				for word, pieces := range c.inner {
+					note(words, word, pieces)
+				}
 			}
 			i++
 			continue

@@ -76,6 +76,21 @@ func TestChoosePhrases(t *testing.T) {
 	require.Equal(t, len(all), few.Choices[0].Count)
 	require.Equal(t, few.Before-few.After, few.Choices[0].Saved+few.Choices[1].Saved)
 
+	// A phrase with a word that is cut; the word is no term when nothing is left of it.
+	split := tiny(t, append(slices.DeleteFunc(slices.Clone(newsPieces), func(p string) bool { return p == "networks" }), "net", "##works")...)
+	full, err := Choose(t.Context(), Request{Base: split, Max: All, Words: true, Phrases: true, Texts: texts(all...)})
+	require.NoError(t, err)
+	saved = 0
+	for _, c := range full.Choices {
+		require.NotEqual(t, "networks", c.Text)
+		if c.Text == "mobile phone networks" {
+			require.Equal(t, 4, c.Pieces)
+			require.Equal(t, names[c.Text], c.Count)
+		}
+		saved += c.Saved
+	}
+	require.Equal(t, full.Before-full.After, saved)
+
 	// A term of the domain counts once, as one.
 	req.Terms = []sdk.Term{{Text: "Net sales"}}
 	s, err = Choose(t.Context(), req)
