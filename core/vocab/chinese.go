@@ -2,7 +2,6 @@ package vocab
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -39,13 +38,7 @@ func eachRun(ctx context.Context, tok *token.Tokenizer, terms map[int32]bool, te
 			run = run[:0]
 		}
 	}
-	for text, err := range texts {
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
-			return fmt.Errorf("choose terms: %w", err)
-		}
+	return eachText(ctx, texts, choosing, func(text string) {
 		var known []token.Span // of terms
 		if len(terms) > 0 && strings.ContainsFunc(text, isHan) {
 			e := tok.Encode(text, token.Options{Bare: true})
@@ -66,8 +59,7 @@ func eachRun(ctx context.Context, tok *token.Tokenizer, terms map[int32]bool, te
 			run = append(run, r)
 		}
 		flush()
-	}
-	return nil
+	})
 }
 
 func isHan(r rune) bool { return unicode.Is(unicode.Han, r) }

@@ -119,14 +119,8 @@ func Choose(ctx context.Context, req Request) (*Selection, error) {
 	}
 	words := map[string]*Choice{}
 	if req.Texts != nil {
-		for text, err := range req.Texts {
-			if err == nil {
-				err = ctx.Err()
-			}
-			if err != nil {
-				return nil, fmt.Errorf("choose terms: %w", err)
-			}
-			count(all, text, term, words, req.Words)
+		if err := eachText(ctx, req.Texts, choosing, func(text string) { count(all, text, term, words, req.Words) }); err != nil {
+			return nil, err
 		}
 	}
 	var picked []*Choice
@@ -209,14 +203,8 @@ func (s *Selection) settle(ctx context.Context, req Request, picked []*Choice, l
 	for _, a := range added {
 		term[a.ID] = picked[a.Term]
 	}
-	for text, err := range req.Texts {
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
-			return nil, fmt.Errorf("choose terms: %w", err)
-		}
-		count(ext, text, term, nil, false)
+	if err := eachText(ctx, req.Texts, choosing, func(text string) { count(ext, text, term, nil, false) }); err != nil {
+		return nil, err
 	}
 	for _, c := range picked {
 		c.Saved = c.Count * (c.Pieces - 1)
@@ -245,18 +233,28 @@ func cutWords(tok *token.Tokenizer, phrase string) map[string]int {
 
 // Measure counts words between blanks, and pieces by two tokenizers.
 func Measure(ctx context.Context, base, other *token.Tokenizer, texts iter.Seq2[string, error]) (words, before, after int, err error) {
+	err = eachText(ctx, texts, "count pieces", func(text string) {
+		words += len(strings.Fields(text))
+		before += len(base.Encode(text, token.Options{Bare: true}).IDs)
+		after += len(other.Encode(text, token.Options{Bare: true}).IDs)
+	})
+	return words, before, after, err
+}
+
+const choosing = "choose terms"
+
+// eachText gives the texts until one fails or ctx ends; doing is for the error.
+func eachText(ctx context.Context, texts iter.Seq2[string, error], doing string, yield func(text string)) error {
 	for text, err := range texts {
 		if err == nil {
 			err = ctx.Err()
 		}
 		if err != nil {
-			return 0, 0, 0, fmt.Errorf("count pieces: %w", err)
+			return fmt.Errorf("%s: %w", doing, err)
 		}
-		words += len(strings.Fields(text))
-		before += len(base.Encode(text, token.Options{Bare: true}).IDs)
-		after += len(other.Encode(text, token.Options{Bare: true}).IDs)
+		yield(text)
 	}
-	return words, before, after, nil
+	return nil
 }
 
 // contentsOf lists texts and synonyms, each once, with their weights.

@@ -2,7 +2,6 @@ package vocab
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -19,13 +18,7 @@ func phrases(ctx context.Context, tok *token.Tokenizer, texts iter.Seq2[string, 
 	numbers, names := map[string]rune{}, []string{""}
 	grams, words, err := units(func(yield func([]rune)) error {
 		var run []rune
-		for text, err := range texts {
-			if err == nil {
-				err = ctx.Err()
-			}
-			if err != nil {
-				return fmt.Errorf("choose terms: %w", err)
-			}
+		return eachText(ctx, texts, choosing, func(text string) {
 			eachWords(tok.Normalize(text), func(word string, joined bool) {
 				if !joined && len(run) > 0 {
 					yield(run)
@@ -42,8 +35,7 @@ func phrases(ctx context.Context, tok *token.Tokenizer, texts iter.Seq2[string, 
 				}
 				run = append(run, n)
 			})
-		}
-		return nil
+		})
 	}, least)
 	for _, g := range grams {
 		parts := g.parts()
