@@ -319,8 +319,7 @@ func (b *bench) joint(ctx context.Context, r *Row, first, both string) (err erro
 
 // score is the F1 of each label that an arrival has, by a model.
 func (b *bench) score(ctx context.Context, r *Row, model string, arrival int) (map[string]float64, error) {
-	file := map[string]string{"test": "test.jsonl", "valid": "valid.jsonl"}[r.Split]
-	args := []string{"eval", "--json", "--quiet", "--precision", cmp.Or(r.Precision, "fp32"), "--threads", fmt.Sprint(b.threads), "--model", model, "--data", filepath.Join(b.arrival(arrival), file)}
+	args := []string{"eval", "--json", "--quiet", "--precision", cmp.Or(r.Precision, "fp32"), "--threads", fmt.Sprint(b.threads), "--model", model, "--data", filepath.Join(b.arrival(arrival), r.Split+".jsonl")}
 	line := slices.Concat(b.via, []string{b.bin}, args)
 	cmd := exec.CommandContext(ctx, line[0], line[1:]...)
 	cmd.Stderr = os.Stderr

@@ -15,12 +15,18 @@ import (
 
 // chinese are sentences of 公司, 股价, 净利润 and the like in changing company.
 func chinese(n int) []string {
-	rng := rand.New(rand.NewPCG(7, 1))
-	pick := func(all ...string) string { return all[rng.IntN(len(all))] }
+	return sentences(n, 7, func(pick func(...string) string) string {
+		return pick("今天", "昨日", "本周", "去年", "") + pick("公司", "银行", "对手") + pick("的", "") + pick("股价", "净利润", "收入", "成本") +
+			pick("大幅", "略有", "继续", "") + pick("上升", "下跌", "波动") + pick("，", "。", "了一点，", "得很快。") + pick("投资者", "市场", "股东") + pick("不安", "高兴", "看好")
+	})
+}
+
+// sentences are n that one makes of random choices.
+func sentences(n int, seed uint64, one func(pick func(...string) string) string) []string {
+	rng := rand.New(rand.NewPCG(seed, 1))
 	out := make([]string, n)
 	for i := range out {
-		out[i] = pick("今天", "昨日", "本周", "去年", "") + pick("公司", "银行", "对手") + pick("的", "") + pick("股价", "净利润", "收入", "成本") +
-			pick("大幅", "略有", "继续", "") + pick("上升", "下跌", "波动") + pick("，", "。", "了一点，", "得很快。") + pick("投资者", "市场", "股东") + pick("不安", "高兴", "看好")
+		out[i] = one(func(all ...string) string { return all[rng.IntN(len(all))] })
 	}
 	return out
 }

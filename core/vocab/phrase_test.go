@@ -1,7 +1,6 @@
 package vocab
 
 import (
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -14,15 +13,11 @@ import (
 
 // news are sentences of net sales, operating profit and the like in changing company.
 func news(n int) []string {
-	rng := rand.New(rand.NewPCG(3, 1))
-	pick := func(all ...string) string { return all[rng.IntN(len(all))] }
-	out := make([]string, n)
-	for i := range out {
-		out[i] = pick("The group's ", "Its ", "Last year ", "Our ") + pick("net sales", "operating profit", "gross margin", "Net sales", "profit", "sales", "margin") + pick(" ", " also ") +
+	return sentences(n, 3, func(pick func(...string) string) string {
+		return pick("The group's ", "Its ", "Last year ", "Our ") + pick("net sales", "operating profit", "gross margin", "Net sales", "profit", "sales", "margin") + pick(" ", " also ") +
 			pick("rose", "fell", "grew", "shrank") + pick(" to EUR ", " by ") + pick("12", "31", "7") + pick(" mn", " percent", " mn, ", " million") +
 			pick(" as ", " while ", ", ") + pick("mobile phone networks", "paper mills", "lifts") + pick(" sold well", " did not pay", " were built")
-	}
-	return out
+	})
 }
 
 var newsPieces = strings.Fields("the group ' s its last year our net sales operating profit gross margin also rose fell grew shrank to eur by 12 31 7 mn percent million , as while mobile phone networks paper mills lifts sold well did not pay were built a")
